@@ -1,0 +1,1 @@
+"""How a Parley service lives on NATS: bus, consumers, ownership, telemetry, lifecycle."""

@@ -1,0 +1,69 @@
+"""One connection to NATS that never gives up once it stood, and says clearly why it can't be made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+
+from parley_mesh.settings import MeshSettings
+from parley_mesh.telemetry import log
+from parley_proto.errors import ParleyError, SettingsError
+
+CONNECT_S = 60.0
+
+
+async def connect(settings: MeshSettings, name: str, stopping: asyncio.Event | None = None) -> Client:
+    """A connection that never gives up once it stood.
+
+    SettingsError for wrong credentials, ParleyError when nobody answers for a minute.
+    """
+    deadline = asyncio.get_running_loop().time() + CONNECT_S
+    while True:
+        client = Client()
+        try:
+            await client.connect(settings.nats_url, **_options(settings, name))
+            return client
+        except (OSError, nats.errors.Error, TimeoutError) as error:
+            if "authorization" in str(error).lower():
+                raise SettingsError(_wrong_user(settings)) from error
+            if asyncio.get_running_loop().time() > deadline or (stopping and stopping.is_set()):
+                raise ParleyError(f"NATS at {settings.nats_url} does not answer: is it running?") from error
+        await asyncio.sleep(0.2)
+
+
+def _wrong_user(settings: MeshSettings) -> str:
+    return (
+        f"NATS at {settings.nats_url} refuses user {settings.nats_user!r}: "
+        "set PARLEY_MESH_NATS_USER and PARLEY_MESH_NATS_PASSWORD as `parley env` prints them."
+    )
+
+
+def _options(settings: MeshSettings, name: str) -> dict[str, Any]:
+    async def failed(error: Exception) -> None:
+        # A denial reaches a client only here: log it with the subject that it names.
+        log("parley.nats").warning("nats error", extra={"reason": str(error)})
+
+    async def lost() -> None:
+        log("parley.nats").warning("nats connection lost")
+
+    async def found() -> None:
+        log("parley.nats").info("nats connection is back")
+
+    return {
+        "user": settings.nats_user or None,
+        "password": settings.nats_password or None,
+        "name": name,
+        "inbox_prefix": f"_INBOX_{name}".encode(),
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.2,
+        "connect_timeout": 2,
+        "ping_interval": 2,
+        "max_outstanding_pings": 2,
+        "pending_size": 16 << 20,
+        "error_cb": failed,
+        "disconnected_cb": lost,
+        "reconnected_cb": found,
+    }

@@ -1,0 +1,103 @@
+"""Who may say what on NATS: one user per service, literal subjects (nats.md, 'Security')."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from parley_mesh.topology import KEYS_BUCKET, LANES, SPECIALISTS_BUCKET, shard_consumer, turn_consumer
+from parley_proto import subjects
+
+OPERATOR = "operator"
+SERVICES = ("gateway", "conversation", "rag", "llm-gateway", "archiver")
+_LOG = subjects.STREAM
+_READ = [f"$JS.API.STREAM.MSG.GET.{_LOG}"]
+
+
+def permissions(service: str, specialties: Sequence[str], shards: int = subjects.SHARDS) -> dict[str, Any]:
+    """NATS permissions of one service: what it publishes and subscribes, and that it may answer requests."""
+    own = _OF[service](shards) if service in _OF else _specialist(service, specialties)
+    publish, subscribe = own
+    return {
+        "publish": sorted({*publish, *_tail(subjects.BROADCAST_STREAM, subjects.BROADCASTS)}),
+        "subscribe": sorted({*subscribe, f"_INBOX_{service}.>", "$SRV.>"}),
+        "allow_responses": {"max": 100_000, "expires": "10m"},
+    }
+
+
+def _gateway(_shards: int) -> tuple[list[str], list[str]]:
+    publish = ["conv.*.*", *_READ, *_tail(_LOG, subjects.ALL_OUT)]
+    return publish, ["live.*"]
+
+
+def _conversation(shards: int) -> tuple[list[str], list[str]]:
+    names = [shard_consumer(shard) for shard in range(shards)]
+    publish = [
+        f"$KV.{subjects.BUCKET}.*",
+        "turn.*.*.*",
+        "out.*",
+        "step.*.*",
+        "due.*",
+        subjects.PEERS,
+        subjects.RAG_EMBED,
+        *_READ,
+        *_bucket_tail(SPECIALISTS_BUCKET),
+    ]
+    for name in names:
+        publish += [f"$JS.API.CONSUMER.{api}.{_LOG}.{name}" for api in ("UNPIN", "INFO")] + _pull(_LOG, name)
+    return publish, [subjects.PEERS]
+
+
+def _specialist(name: str, specialties: Sequence[str]) -> tuple[list[str], list[str]]:
+    publish = [
+        "conv.*.*",
+        "live.*",
+        "step.*.*",
+        "effect.*",
+        "consult.*.*",
+        subjects.RAG_SEARCH,
+        "llm.complete.*",
+        "llm.cancel.*",
+        f"$KV.{SPECIALISTS_BUCKET}.{name}",
+        *_READ,
+        *_bucket_tail(SPECIALISTS_BUCKET),
+    ]
+    publish += [subjects.turn(other, subjects.TRACK, "consult") for other in specialties if other != name]
+    for lane in LANES:
+        publish += _pull(_LOG, turn_consumer(name, subjects.TRACK, lane))
+    return publish, [f"consult.{name}.*"]
+
+
+def _rag(_shards: int) -> tuple[list[str], list[str]]:
+    return [], [subjects.RAG_SEARCH, subjects.RAG_EMBED, subjects.RAG_INGEST]
+
+
+def _llm(_shards: int) -> tuple[list[str], list[str]]:
+    return [], ["llm.complete.*", "llm.cancel.*"]
+
+
+def _archiver(_shards: int) -> tuple[list[str], list[str]]:
+    publish = [*_pull(_LOG, "archiver"), f"$KV.{KEYS_BUCKET}.*", f"$JS.API.STREAM.MSG.GET.KV_{KEYS_BUCKET}"]
+    return publish, [subjects.ARCHIVE_TRANSCRIPT]
+
+
+_OF = {
+    "gateway": _gateway,
+    "conversation": _conversation,
+    "rag": _rag,
+    "llm-gateway": _llm,
+    "archiver": _archiver,
+}
+
+
+def _pull(stream: str, consumer: str) -> list[str]:
+    return [f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", f"$JS.ACK.{stream}.{consumer}.>"]
+
+
+def _tail(stream: str, subject: str) -> list[str]:
+    """May make an ephemeral consumer, but only with this filter."""
+    return [f"$JS.API.CONSUMER.CREATE.{stream}.*.{subject}"]
+
+
+def _bucket_tail(bucket: str) -> list[str]:
+    return _tail(f"KV_{bucket}", f"$KV.{bucket}.>")

@@ -1,0 +1,111 @@
+"""Traces through NATS headers, JSON logs with conversation, turn and trace ids, never a customer's words."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import IO, Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import attach, detach
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Tracer
+
+_context: ContextVar[dict[str, str] | None] = ContextVar("parley_log_context", default=None)
+_PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def tracer() -> Tracer:
+    return trace.get_tracer("parley")
+
+
+def log(name: str) -> logging.Logger:
+    return logging.getLogger(name)
+
+
+def inject() -> dict[str, str]:
+    """Headers that carry the current trace to the next service."""
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return headers
+
+
+@contextmanager
+def continued(headers: Mapping[str, str] | None, **ids: str) -> Iterator[None]:
+    """Continue the caller's trace, and put `ids` (conversation, turn) on every log line inside."""
+    token = attach(propagate.extract(dict(headers or {})))
+    ids_token = _context.set((_context.get() or {}) | ids)
+    try:
+        yield
+    finally:
+        _context.reset(ids_token)
+        detach(token)
+
+
+def setup(service: str, instance: str, *, level: str, trace_file: str, sample: float) -> IO[str] | None:
+    """Logging and tracing of this process; the open trace file, if one is asked for."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines(service, instance))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    resource = Resource.create({"service.name": service, "service.instance.id": instance})
+    provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(sample)))
+    file = open(trace_file, "a", encoding="utf-8", buffering=1) if trace_file else None  # noqa: SIM115
+    if file:
+        exporter = ConsoleSpanExporter(out=file, formatter=_span_line)
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    trace.set_tracer_provider(provider)
+    return file
+
+
+def flush() -> None:
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.shutdown()
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; newlines inside a value stay escaped, so that no line can be forged."""
+
+    def __init__(self, service: str, instance: str) -> None:
+        super().__init__()
+        self._base = {"service": service, "instance": instance}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {"at": _rfc3339(record.created), "level": record.levelname.lower(), **self._base}
+        line |= {"logger": record.name, "event": record.getMessage()} | (_context.get() or {})
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            line["trace"] = f"{span.trace_id:032x}"
+        line |= {key: value for key, value in record.__dict__.items() if key not in _PLAIN}
+        if record.exc_info and record.exc_info[0]:
+            line["error"] = record.exc_info[0].__name__
+            line["stack"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _rfc3339(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
+
+
+def _span_line(span: ReadableSpan) -> str:
+    context, parent = span.get_span_context(), span.parent
+    line = {
+        "trace": f"{context.trace_id:032x}" if context else "",
+        "span": f"{context.span_id:016x}" if context else "",
+        "parent": f"{parent.span_id:016x}" if parent else "",
+        "name": span.name,
+        "service": span.resource.attributes.get("service.name"),
+        "start_ns": span.start_time,
+        "ms": round(((span.end_time or 0) - (span.start_time or 0)) / 1e6, 3),
+        "status": span.status.status_code.name,
+        "attributes": dict(span.attributes or {}),
+    }
+    return json.dumps(line, ensure_ascii=False, default=str) + "\n"

@@ -1,0 +1,162 @@
+"""Streams and consumers: made by the administrator's identity, never by a service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+
+from parley_mesh.errors import CLIENT_ERRORS, from_api, from_client
+from parley_proto import subjects
+
+SECOND = 1_000_000_000
+GROUP = "owner"
+PIN_TIMEOUT_S = 1.5
+LANES = ("urgent", "normal", "consult")
+SHARD_ACK_WAIT_S = 5
+TURN_ACK_WAIT_S = 6
+KEYS_BUCKET = "keys"
+SPECIALISTS_BUCKET = "specialists"
+_EXISTS = {10058, 10148}
+
+
+class TopologySettings(msgspec.Struct, frozen=True):
+    """Section `topology`. Sizes in bytes, times in seconds."""
+
+    replicas: int = 1
+    duplicate_window_s: int = 120
+    broadcast_max_age_s: int = 7 * 86400
+    max_ack_pending: int = 200
+
+
+def shard_consumer(shard: int) -> str:
+    return f"conv-{shard}"
+
+
+def turn_consumer(specialty: str, track: str, lane: str) -> str:
+    return f"turn-{specialty}-{track}-{lane}"
+
+
+def streams(settings: TopologySettings) -> list[dict[str, Any]]:
+    """The log with its checkpoints in one stream (design.md, 'One log'), and the small ones beside it."""
+    log = _bucket(subjects.BUCKET, settings) | {
+        "subjects": list(subjects.LOG_SUBJECTS),
+        "max_msgs_per_subject": 1_000_000,
+        "max_bytes": -1,
+        # The server refuses schedules beside `discard: new` (10052). A stream without limits of its own discards
+        # nothing either: the store's limit (`max_file_store`) refuses new messages (10023, 10047).
+        "discard": "old",
+        "duplicate_window": settings.duplicate_window_s * SECOND,
+        "allow_atomic": True,
+        "allow_msg_schedules": True,
+        "allow_msg_ttl": True,
+        "max_consumers": 1000,
+    }
+    broadcast = _stream(subjects.BROADCAST_STREAM, [subjects.BROADCASTS], settings) | {
+        "max_age": settings.broadcast_max_age_s * SECOND,
+        "max_msgs": 10_000,
+        "discard": "old",
+    }
+    return [log, broadcast, _bucket(SPECIALISTS_BUCKET, settings), _bucket(KEYS_BUCKET, settings)]
+
+
+def consumers(specialties: Sequence[str], shards: int, settings: TopologySettings) -> list[dict[str, Any]]:
+    """One pinned durable a shard, one a specialty, track and lane, one for the archive."""
+    pinned = [_shard(shard, settings) for shard in range(shards)]
+    work = [
+        _durable(turn_consumer(name, subjects.TRACK, lane), [subjects.turn(name, subjects.TRACK, lane)])
+        | {"ack_wait": TURN_ACK_WAIT_S * SECOND, "max_ack_pending": 5000}
+        for name in specialties
+        for lane in LANES
+    ]
+    archived = ["conv.*.*", "turn.*.*.*", "out.*", "step.*.*", "effect.*"]
+    archiver = _durable("archiver", archived) | {"ack_wait": 60 * SECOND, "max_ack_pending": 20_000}
+    return [*pinned, *work, archiver]
+
+
+async def apply(
+    client: Client,
+    specialties: Sequence[str],
+    *,
+    shards: int = subjects.SHARDS,
+    settings: TopologySettings | None = None,
+) -> None:
+    """Create or update everything; repeatable. ParleyError says what the server refused."""
+    settings = settings or TopologySettings()
+    for stream in streams(settings):
+        await _ensure(client, "STREAM", stream["name"], stream)
+    for consumer in consumers(specialties, shards, settings):
+        body = {"stream_name": subjects.STREAM, "config": consumer, "action": ""}
+        await _call(client, f"CONSUMER.CREATE.{subjects.STREAM}.{consumer['durable_name']}", body)
+
+
+def _stream(name: str, subject_list: list[str], settings: TopologySettings) -> dict[str, Any]:
+    return {
+        "name": name,
+        "subjects": subject_list,
+        "storage": "file",
+        "retention": "limits",
+        "num_replicas": settings.replicas,
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_msg_size": -1,
+        "allow_direct": True,
+    }
+
+
+def _bucket(bucket: str, settings: TopologySettings) -> dict[str, Any]:
+    return _stream(f"KV_{bucket}", [f"$KV.{bucket}.>"], settings) | {
+        "max_msgs_per_subject": 1,
+        "discard": "new",
+        "deny_delete": True,
+        "allow_rollup_hdrs": True,
+    }
+
+
+def _durable(name: str, filters: list[str]) -> dict[str, Any]:
+    return {
+        "durable_name": name,
+        "name": name,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "replay_policy": "instant",
+        "max_deliver": -1,
+        "max_waiting": 512,
+        "filter_subjects": filters,
+    }
+
+
+def _shard(shard: int, settings: TopologySettings) -> dict[str, Any]:
+    return _durable(shard_consumer(shard), [subjects.conv_shard(shard)]) | {
+        "ack_wait": SHARD_ACK_WAIT_S * SECOND,
+        "max_ack_pending": settings.max_ack_pending,
+        "priority_policy": "pinned_client",
+        "priority_groups": [GROUP],
+        "priority_timeout": int(PIN_TIMEOUT_S * SECOND),
+    }
+
+
+async def _ensure(client: Client, kind: str, name: str, config: dict[str, Any]) -> None:
+    error = await _try(client, f"{kind}.CREATE.{name}", config)
+    if error and error["err_code"] in _EXISTS:
+        error = await _try(client, f"{kind}.UPDATE.{name}", config)
+    if error:
+        raise from_api(name, error["err_code"], error["description"])
+
+
+async def _call(client: Client, api: str, body: dict[str, Any]) -> None:
+    error = await _try(client, api, body)
+    if error:
+        raise from_api(api, error["err_code"], error["description"])
+
+
+async def _try(client: Client, api: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    subject = f"$JS.API.{api}"
+    try:
+        reply = await client.request(subject, msgspec.json.encode(body), timeout=5)
+    except CLIENT_ERRORS as error:
+        raise from_client(subject, error) from error
+    found: dict[str, Any] | None = msgspec.json.decode(reply.data).get("error")
+    return found

@@ -1,0 +1,1 @@
+"""The messages of the mesh. No I/O here: structs, subjects, errors."""

@@ -1,0 +1,211 @@
+"""Work for specialists, what they answer, and what they hand each other."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from parley_proto.broadcast import Notice
+from parley_proto.envelope import Identity
+
+Kind = Literal["grounded", "asked", "refused", "failed", "notice", "offer"]
+Urgency = Literal["low", "normal", "high", "critical"]
+
+
+class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a sentence comes from: a knowledge passage or a tool's result. `n` is the [n] in the text."""
+
+    n: int
+    title: str
+    document: str = ""
+    section: str = ""
+    tool: str = ""
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One claim of a handoff summary with the ids of the messages that support it."""
+
+    text: str
+    message_ids: list[str]
+
+
+class HandoffSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the next owner must know: typed, so that nobody has to read the raw history."""
+
+    reason: str
+    facts: list[Fact] = []
+    promises: list[str] = []
+    open_questions: list[str] = []
+
+
+class Card(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a specialty introduces itself to the others: kept in the bucket `specialists` under its name."""
+
+    name: str
+    title: str
+    handles: str
+    version: str
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A side effect that the customer was asked to confirm: only these very arguments may run on a yes."""
+
+    tool: str
+    arguments: dict[str, Any]
+    question: str
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the hot window, as models see it."""
+
+    role: Literal["customer", "assistant", "system"]
+    text: str
+    message_id: str
+    specialty: str = ""
+    at: int = 0
+
+
+class RouteHint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the router thinks the newest message is about. `confidence` is 0 to 1; `specialty` is empty when unsure."""
+
+    specialty: str = ""
+    confidence: float = 0.0
+
+
+class AssignTurn(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """One turn: answer `messages` (customer lines, oldest first). Times are wall-clock milliseconds."""
+
+    turn_id: str
+    epoch: int
+    conversation: str
+    identity: Identity
+    specialty: str
+    messages: list[Line]
+    window: list[Line]
+    deadline_at: int
+    summary: str = ""
+    handoff: HandoffSummary | None = None
+    handed_from: str = ""
+    handoffs: int = 0
+    offer: Offer | None = None
+    hint: RouteHint = RouteHint()
+    notices: list[Notice] = []
+    spec_version: str = "1"
+
+
+class AskConsult(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """A question to another specialty that keeps ownership; the answer goes to `reply_to` on core NATS."""
+
+    consult_id: str
+    turn_id: str
+    conversation: str
+    identity: Identity
+    asker: str
+    specialty: str
+    question: str
+    deadline_at: int
+    reply_to: str
+
+
+Work = AssignTurn | AskConsult
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Common to all outcomes: the owner accepts only the first for the open turn of the current epoch."""
+
+    turn_id: str
+    attempt: int
+    epoch: int
+    specialty: str
+    at: int
+
+
+class TurnAnswered(Outcome, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    text: str
+    kind: Kind
+    model: str
+    citations: list[Citation] = []
+    tools: list[str] = []
+    notices: list[str] = []
+    offer: Offer | None = None
+    offline: bool = False
+
+
+class HandoffRequested(Outcome, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    to: str
+    summary: HandoffSummary
+
+
+class EscalationRequested(Outcome, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """Senior specialists and people, please: the conversation moves to `escalation` with this summary."""
+
+    urgency: Urgency
+    summary: HandoffSummary
+
+
+class TurnFailed(Outcome, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    code: str
+    reason: str
+
+
+class ConsultAnswered(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """The answer of a consult, or `answer` empty with a `code` where none came in time; recorded in the log."""
+
+    consult_id: str
+    turn_id: str
+    asker: str
+    specialty: str
+    question: str
+    at: int
+    answer: str = ""
+    code: str = ""
+    citations: list[Citation] = []
+
+
+class EffectIntended(msgspec.Struct, frozen=True, tag=True):
+    """The effect ledger's first entry: written before a side effect, refused if the effect is already there."""
+
+    key: str
+    tool: str
+    conversation: str
+    turn_id: str
+    epoch: int
+    arguments: dict[str, Any]
+    at: int
+
+
+class EffectSettled(msgspec.Struct, frozen=True, tag=True):
+    """The outcome of an intended effect; a later turn, a handoff or a replay finds it here."""
+
+    key: str
+    tool: str
+    conversation: str
+    turn_id: str
+    ok: bool
+    result: dict[str, Any]
+    at: int
+
+
+Effect = EffectIntended | EffectSettled
+
+
+class TurnOpened(msgspec.Struct, frozen=True, tag=True):
+    """First entry of a turn's journal."""
+
+    turn_id: str
+    epoch: int
+    specialty: str
+    at: int
+
+
+class TurnRevoked(msgspec.Struct, frozen=True, tag=True):
+    """The turn may not act any more: a cancel, a handoff or its deadline came first."""
+
+    turn_id: str
+    epoch: int
+    reason: str
+    at: int
+
+
+Step = TurnOpened | TurnRevoked | EffectIntended | EffectSettled

@@ -1,0 +1,1 @@
+"""Owns each conversation: its state, its turn order, who answers."""

@@ -1,0 +1,123 @@
+"""The world outside the decision: embeddings for routing, and the log as a store of conversations."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import msgspec
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from parley_conversation.domain import Transition
+from parley_mesh.bus import Bus, Write
+from parley_mesh.telemetry import inject, log
+from parley_proto import subjects
+from parley_proto.conversation import Checkpoint, TurnDue
+from parley_proto.envelope import decode, encode
+from parley_proto.errors import ParleyError, TransientError
+from parley_proto.rag import EmbedReply, EmbedRequest
+from parley_proto.specialist import AssignTurn, RouteHint
+
+KEEP = {"Nats-Rollup": "sub", "Nats-TTL": "never"}
+REQUEST_S = 2.0
+
+
+class Hot(msgspec.Struct):
+    """A conversation in memory: its state and the revision that the next write must follow (0 for none yet)."""
+
+    state: Checkpoint | None
+    revision: int
+    last_in_seq: int
+
+
+class Heads(Protocol):
+    """The trained head: from an embedding to a specialty."""
+
+    def route(self, vector: bytes) -> RouteHint: ...
+
+
+class Intents:
+    """Routes a text: its embedding from rag, then the linear head. Unsure where rag does not answer in time."""
+
+    def __init__(self, bus: Bus, head: Heads, timeout_s: float) -> None:
+        self._bus = bus
+        self._head = head
+        self._timeout_s = timeout_s
+
+    async def route(self, text: str) -> RouteHint:
+        try:
+            return self._head.route(await self._embed(text))
+        except ParleyError as error:
+            log("parley.conversation").warning("routing without knowledge", extra={"reason": error.message})
+            return RouteHint()
+
+    async def _embed(self, text: str) -> bytes:
+        request = encode(EmbedRequest([text]))
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=stop_after_delay(self._timeout_s),
+            wait=wait_exponential_jitter(0.1, 1.0),
+            reraise=True,
+        ):
+            with attempt:
+                data = await self._bus.request(subjects.RAG_EMBED, request, timeout=REQUEST_S, headers=inject())
+        reply: EmbedReply = decode(data, EmbedReply)
+        return reply.vectors
+
+
+class Log:
+    """Conversations on the log: checkpoints read from the leader, transitions written as one batch."""
+
+    def __init__(self, bus: Bus, shards: int, open_batches: int) -> None:
+        self._bus = bus
+        self._shards = shards
+        # The server takes 50 open batches a stream, from all instances together (nats.md).
+        self._slots = asyncio.Semaphore(open_batches)
+
+    async def load(self, conversation: str) -> Hot:
+        stored = await self._bus.last(subjects.checkpoint(conversation))
+        if stored is None:
+            return Hot(None, 0, 0)
+        if not stored.data:
+            return Hot(None, stored.seq, 0)
+        state: Checkpoint = decode(stored.data, Checkpoint)
+        return Hot(state, stored.seq, state.last_in_seq)
+
+    async def next(self, conversation: str, after: int) -> tuple[int, bytes, dict[str, str]] | None:
+        """Sequence, body and headers of the conversation's next entry."""
+        stored = await self._bus.next(subjects.conv(conversation, self._shards), after)
+        return (stored.seq, stored.data, stored.headers) if stored else None
+
+    async def commit(self, hot: Hot, transition: Transition) -> Hot:
+        """All of the transition or nothing; ConflictError when somebody else has written since `hot`."""
+        batch = self._batch(transition, hot.revision)
+        async with self._slots:
+            revision = await self._bus.commit(batch)
+        return Hot(transition.state, revision, transition.state.last_in_seq)
+
+    def _batch(self, transition: Transition, revision: int) -> list[Write]:
+        state = transition.state
+        cid = state.conversation
+        writes = [Write(subjects.out(cid), encode(shown)) for shown in transition.shown]
+        writes += [Write(subjects.step(cid, step.turn_id), encode(step)) for step in transition.steps]
+        if transition.assign:
+            writes += self._work(transition.assign)
+        return [*writes, Write(subjects.checkpoint(cid), encode(state), KEEP, revision)]
+
+    def _work(self, turn: AssignTurn) -> list[Write]:
+        lane = "urgent" if turn.specialty == "escalation" else "normal"
+        due = TurnDue(turn.turn_id, turn.epoch)
+        when = {
+            "Nats-Schedule": f"@at {_rfc3339(turn.deadline_at)}",
+            "Nats-Schedule-Target": subjects.conv(turn.conversation, self._shards),
+        }
+        return [
+            Write(subjects.turn(turn.specialty, subjects.TRACK, lane), encode(turn), inject()),
+            Write(subjects.due(turn.conversation), encode(due), when),
+        ]
+
+
+def _rfc3339(ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(-(-ms // 1000), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

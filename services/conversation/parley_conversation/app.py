@@ -1,0 +1,61 @@
+"""Wiring of the conversation service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parley_conversation import metrics
+from parley_conversation.adapters import Intents, Log
+from parley_conversation.handlers import Conversations
+from parley_conversation.memory import Memory
+from parley_conversation.routing import Router
+from parley_conversation.settings import Settings
+from parley_mesh.cards import Directory
+from parley_mesh.notices import NoticeBoard
+from parley_mesh.runner import Mesh, Service
+from parley_mesh.shards import Shards
+
+MEBIBYTE = 1 << 20
+
+
+async def build(settings: Settings, mesh: Mesh) -> Service:
+    """Everything a conversation owner needs, from settings and one connection."""
+    shards = mesh.settings.shards
+    directory, board = Directory(mesh.client), NoticeBoard(mesh.client)
+    memory = Memory(settings.memory_budget_mb * MEBIBYTE, shards)
+    store = Log(mesh.bus, shards, settings.open_batches)
+    intents = Intents(mesh.bus, Router.load(), settings.route_timeout_s)
+    keeper = Conversations(settings, store, memory, intents, directory, board)
+    owner = Shards(
+        mesh.client,
+        mesh.bus,
+        keeper,
+        mesh.instance,
+        shards=shards,
+        heartbeat_s=settings.heartbeat_s,
+        timeout_s=settings.peer_timeout_s,
+    )
+
+    async def start() -> None:
+        await directory.open()
+        await board.open()
+        await owner.start()
+
+    async def drain() -> None:
+        await keeper.drain(mesh.settings.drain_s / 2)
+        await owner.stop()
+
+    async def close() -> None:
+        await directory.close()
+        await board.close()
+
+    def ready() -> str:
+        if not owner.owned:
+            return "conversation owns no shard yet: it waits for its share."
+        return "" if directory.names() else "conversation knows no specialist yet."
+
+    def stats() -> dict[str, Any]:
+        metrics.SHARDS.set(owner.pinned)
+        return {"in_flight": keeper.in_flight, "shards": len(owner.owned), "states": len(memory)}
+
+    return Service(start=start, drain=drain, close=close, ready=ready, stats=stats)

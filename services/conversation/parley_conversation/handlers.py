@@ -1,0 +1,189 @@
+"""Entries in, transitions out: each conversation has its own queue, so a slow one holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from nats.aio.msg import Msg
+
+from parley_conversation import metrics
+from parley_conversation.adapters import Hot, Intents, Log
+from parley_conversation.domain import Facts, decide, route_text
+from parley_conversation.memory import Memory
+from parley_conversation.settings import Settings
+from parley_mesh.bus import Stored
+from parley_mesh.cards import Directory
+from parley_mesh.errors import CLIENT_ERRORS
+from parley_mesh.notices import NoticeBoard
+from parley_mesh.telemetry import continued, log, tracer
+from parley_proto.conversation import Checkpoint, CustomerMessage, Entry
+from parley_proto.envelope import decode, now_ms
+from parley_proto.errors import AmbiguousCommitError, ConflictError, ParleyError, PermanentError
+from parley_proto.specialist import RouteHint
+
+RETRIES = 5
+FIRST_RETRY_S = 0.05
+
+
+class Delivered(msgspec.Struct):
+    """One entry in a conversation's queue. `done` acknowledges; nothing to acknowledge for a recovered one."""
+
+    seq: int
+    data: bytes
+    headers: dict[str, str]
+    done: Callable[[], Awaitable[None]] | None = None
+    again: Callable[[float], Awaitable[None]] | None = None
+
+
+class Conversations:
+    """The keeper of the owned shards (`parley_mesh.shards.Keeper`)."""
+
+    def __init__(
+        self, settings: Settings, store: Log, memory: Memory, intents: Intents, directory: Directory, board: NoticeBoard
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._memory = memory
+        self._intents = intents
+        self._directory = directory
+        self._board = board
+        self._queues: dict[str, deque[Delivered]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    def deliver(self, message: Msg) -> None:
+        seq = message.metadata.sequence.stream
+
+        async def again(delay: float) -> None:
+            await message.nak(delay=delay)
+
+        entry = Delivered(seq, message.data, message.headers or {}, message.ack, again)
+        self._enqueue(message.subject.rpartition(".")[2], entry)
+
+    def recover(self, stored: Stored) -> None:
+        self._enqueue(stored.subject.rpartition(".")[2], Delivered(stored.seq, stored.data, stored.headers))
+
+    def forget(self, shard: int) -> None:
+        self._memory.drop_shard(shard)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Finish what is queued; the rest is redelivered to the next owner."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
+    def _enqueue(self, conversation: str, entry: Delivered) -> None:
+        queue = self._queues.get(conversation)
+        if queue is not None:
+            queue.append(entry)
+            return
+        self._queues[conversation] = deque([entry])
+        task = asyncio.create_task(self._work_off(conversation))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work_off(self, conversation: str) -> None:
+        queue = self._queues[conversation]
+        try:
+            while queue:
+                await self._handle(conversation, queue[0])
+                queue.popleft()
+        finally:
+            del self._queues[conversation]
+
+    async def _handle(self, conversation: str, entry: Delivered) -> None:
+        with continued(entry.headers, conversation=conversation):
+            try:
+                await self._advance_safely(conversation, entry)
+            except Exception as error:
+                # Whatever it was, the state in memory is not to be trusted, and only this conversation waits.
+                self._memory.drop(conversation)
+                expected = isinstance(error, ParleyError)
+                log("parley.conversation").warning("entry waits", exc_info=not expected, extra={"reason": str(error)})
+                await _quietly(entry.again(1.0) if entry.again else None)
+            else:
+                await _quietly(entry.done() if entry.done else None)
+
+    async def _advance_safely(self, conversation: str, entry: Delivered) -> None:
+        """Advance; after a lost race or an unknown outcome reload from the log and look again."""
+        for attempt in range(RETRIES):
+            try:
+                await self._advance(conversation, entry)
+                return
+            except (ConflictError, AmbiguousCommitError) as error:
+                metrics.REFUSED_WRITES.inc()
+                self._memory.drop(conversation)
+                if attempt == RETRIES - 1:
+                    raise
+                log("parley.conversation").info("reloading", extra={"seq": entry.seq, "reason": error.message})
+            await asyncio.sleep(FIRST_RETRY_S * 2**attempt)
+
+    async def _advance(self, conversation: str, entry: Delivered) -> None:
+        hot = self._memory.get(conversation)
+        if hot is None:
+            hot = await self._activate(conversation, entry.seq)
+        if entry.seq > hot.last_in_seq:
+            hot = await self._apply(conversation, hot, entry.seq, entry.data)
+        self._memory.put(conversation, hot)
+
+    async def _activate(self, conversation: str, before: int) -> Hot:
+        """Load the checkpoint and apply the backlog in order: only then are deliveries without a gap."""
+        hot = await self._store.load(conversation)
+        while (found := await self._store.next(conversation, hot.last_in_seq)) and found[0] < before:
+            seq, data, headers = found
+            with continued(headers, conversation=conversation):
+                hot = await self._apply(conversation, hot, seq, data)
+        return hot
+
+    async def _apply(self, conversation: str, hot: Hot, seq: int, data: bytes) -> Hot:
+        try:
+            entry: Entry = decode(data, Entry)
+        except PermanentError as error:
+            # Nobody can ever read it: skipping it is the only way for the conversation to go on.
+            log("parley.conversation").error("unreadable entry", extra={"seq": seq, "reason": error.message})
+            return Hot(hot.state, hot.revision, seq)
+        kind = type(entry).__name__
+        facts = await self._facts(conversation, hot.state, entry, seq)
+        transition = decide(hot.state, entry, facts)
+        if transition is None:
+            metrics.IGNORED.labels(kind).inc()
+            return Hot(hot.state, hot.revision, seq)
+        with tracer().start_as_current_span("conversation.transition") as span, metrics.COMMIT_SECONDS.time():
+            span.set_attribute("parley.entry", kind)
+            result = await self._store.commit(hot, transition)
+        metrics.TRANSITIONS.labels(kind).inc()
+        log("parley.conversation").info("transition", extra={"entry": kind, "seq": seq, **_turn(transition.state)})
+        return result
+
+    async def _facts(self, conversation: str, state: Checkpoint | None, entry: Entry, seq: int) -> Facts:
+        hint = RouteHint()
+        if isinstance(entry, CustomerMessage) and (state is None or entry.message_id not in state.recent):
+            hint = await self._intents.route(route_text(state, entry))
+        return Facts(
+            conversation,
+            seq,
+            now_ms(),
+            int(self._settings.turn_timeout_s * 1000),
+            self._directory.names(),
+            hint,
+            self._board.in_force(state.owner if state else ""),
+            self._settings.max_handoffs,
+        )
+
+
+def _turn(state: Checkpoint) -> dict[str, Any]:
+    return {"turn": state.turn.turn_id, "owner": state.owner} if state.turn else {"owner": state.owner}
+
+
+async def _quietly(sending: Awaitable[None] | None) -> None:
+    # A lost ack costs a redelivery, which is recognised by its sequence.
+    with contextlib.suppress(*CLIENT_ERRORS):
+        if sending:
+            await sending
