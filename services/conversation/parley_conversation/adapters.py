@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -118,6 +119,4 @@ class Log:
 
 
 def _rfc3339(ms: int) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(-(-ms // 1000), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -126,12 +126,13 @@ class Conversations:
             await asyncio.sleep(FIRST_RETRY_S * 2**attempt)
 
     async def _advance(self, conversation: str, entry: Delivered) -> None:
+        generation = self._memory.generation(conversation)
         hot = self._memory.get(conversation)
         if hot is None:
             hot = await self._activate(conversation, entry.seq)
         if entry.seq > hot.last_in_seq:
             hot = await self._apply(conversation, hot, entry.seq, entry.data)
-        self._memory.put(conversation, hot)
+        self._memory.put(conversation, hot, generation)
 
     async def _activate(self, conversation: str, before: int) -> Hot:
         """Load the checkpoint and apply the backlog in order: only then are deliveries without a gap."""

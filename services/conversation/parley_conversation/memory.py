@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from parley_conversation import metrics
 from parley_conversation.adapters import Hot
@@ -21,6 +21,7 @@ class Memory:
         self._shards = shards
         self._hot: OrderedDict[str, tuple[Hot, int]] = OrderedDict()
         self._bytes = 0
+        self._generations: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._hot)
@@ -32,8 +33,15 @@ class Memory:
         self._hot.move_to_end(conversation)
         return found[0]
 
-    def put(self, conversation: str, hot: Hot) -> None:
+    def generation(self, conversation: str) -> int:
+        """Counts how often the conversation's shard was forgotten."""
+        return self._generations[shard_of(conversation, self._shards)]
+
+    def put(self, conversation: str, hot: Hot, generation: int) -> None:
+        """Remember `hot`, unless its shard was forgotten since `generation`: what was delivered then may have gaps."""
         self.drop(conversation)
+        if generation != self.generation(conversation):
+            return
         size = OVERHEAD * len(encode(hot.state)) if hot.state else 0
         self._hot[conversation] = (hot, size)
         self._bytes += size
@@ -47,6 +55,7 @@ class Memory:
             self._bytes -= found[1]
 
     def drop_shard(self, shard: int) -> None:
+        self._generations[shard] += 1
         for conversation in [cid for cid in self._hot if shard_of(cid, self._shards) == shard]:
             self.drop(conversation)
         self._measure()

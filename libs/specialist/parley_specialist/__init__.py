@@ -1,0 +1,1 @@
+"""What all specialties share: the turn loop, tools, the effect ledger, consults."""

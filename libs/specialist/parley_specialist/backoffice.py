@@ -1,0 +1,108 @@
+"""The third party over HTTP: pooled, with a deadline, a breaker and a bulkhead; the customer from the session."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from aiobreaker import CircuitBreaker, CircuitBreakerError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from parley_mesh.telemetry import inject
+from parley_proto.envelope import Identity
+from parley_proto.errors import TransientError
+from parley_specialist.settings import Settings
+from parley_specialist.tools import ToolRefusedError
+
+PATIENCE_S = 12.0
+_REFUSALS = {400, 404, 409, 422}
+
+
+class BackofficeClient:
+    """One pool per process. A call that fails in passing is repeated: reads are harmless, effects carry their key."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._base = settings.backoffice_url.rstrip("/")
+        self._breaker = CircuitBreaker(fail_max=20, timeout_duration=timedelta(seconds=1))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.backoffice_connections),
+            timeout=aiohttp.ClientTimeout(total=settings.backoffice_timeout_s),
+            headers={"Authorization": f"Bearer {settings.backoffice_token}"},
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def of(self, identity: Identity, key: str = "") -> CustomerBackoffice:
+        """The back office as this customer may see it; without `key` it can only be read."""
+        return CustomerBackoffice(self, f"/v1/customers/{quote(identity.customer_id, safe='')}", key)
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None, key: str) -> Any:
+        """The decoded answer; ToolRefusedError with the third party's own sentence, TransientError when it is away."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=stop_after_delay(PATIENCE_S),
+            wait=wait_exponential_jitter(0.1, 1.0),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._guarded(method, path, body, key)
+        raise AssertionError("tenacity returns or raises")
+
+    async def _guarded(self, method: str, path: str, body: dict[str, Any] | None, key: str) -> Any:
+        try:
+            return await self._breaker.call_async(self._once, method, path, body, key)
+        except CircuitBreakerError as error:
+            raise TransientError("The back office is failing; it is left alone for a moment.") from error
+
+    async def _once(self, method: str, path: str, body: dict[str, Any] | None, key: str) -> Any:
+        headers = inject() | ({"Idempotency-Key": key} if key else {})
+        try:
+            async with self._session.request(method, self._base + path, json=body, headers=headers) as response:
+                raw = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise TransientError(f"The back office does not answer: {type(error).__name__}.") from error
+        if response.status in _REFUSALS:
+            # A refusal is an answer: it must not count as a failure of the third party.
+            return _Refused(_sentence(raw))
+        if response.status >= 400:
+            raise TransientError(f"The back office answers {response.status}.", code="backoffice")
+        return msgspec.json.decode(raw) if raw else None
+
+
+class _Refused:
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+
+
+def _sentence(raw: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(raw)["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return "The back office refused this without a reason."
+
+
+class CustomerBackoffice:
+    """`parley_specialist.tools.Backoffice` for one customer."""
+
+    def __init__(self, client: BackofficeClient, prefix: str, key: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._key = key
+
+    async def get(self, path: str) -> Any:
+        return _accepted(await self._client.call("GET", self._prefix + path, None, ""))
+
+    async def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        if not self._key:
+            raise ToolRefusedError("This tool only reads; it can't change anything.")
+        return _accepted(await self._client.call(method, self._prefix + path, body, self._key))
+
+
+def _accepted(answer: Any) -> Any:
+    if isinstance(answer, _Refused):
+        raise ToolRefusedError(answer.sentence)
+    return answer

@@ -1,0 +1,104 @@
+"""Carrying out what a model asks for: checked arguments, the specialty's rules, a confirmed effect, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from parley_mesh.telemetry import tracer
+from parley_proto.envelope import encode
+from parley_proto.errors import PermanentError
+from parley_proto.llm import ToolCall
+from parley_proto.specialist import AssignTurn, Offer
+from parley_specialist import metrics
+from parley_specialist.backoffice import BackofficeClient
+from parley_specialist.ledger import Ledger
+from parley_specialist.outcome import Done
+from parley_specialist.spec import Spec
+from parley_specialist.tools import Tool, ToolContext, ToolRefusedError, ToolResult
+
+
+class Refused(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+
+
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tool's result as the model reads it."""
+
+    ok: bool
+    summary: str = ""
+    data: dict[str, Any] = {}
+    suggest: Any = None
+    needs_confirmation: dict[str, str] | None = None
+    error: Refused | None = None
+
+    def text(self) -> str:
+        return encode(self).decode()
+
+
+def refusal(code: str, message: str) -> Reply:
+    return Reply(False, error=Refused(code, message))
+
+
+class Caller:
+    """Runs the tools of one specialty for one turn."""
+
+    def __init__(self, spec: Spec, backoffice: BackofficeClient, ledger: Ledger) -> None:
+        self._spec = spec
+        self._tools = {tool.spec.name: tool for tool in spec.tools}
+        self._backoffice = backoffice
+        self._ledger = ledger
+
+    async def call(self, call: ToolCall, turn: AssignTurn, done: Done, *, effects: bool = True) -> Reply:
+        """The result, or why not; TransientError and `revoked` end the turn's attempt instead."""
+        tool = self._tools.get(call.name)
+        if tool is None or (tool.effect and not effects):
+            return refusal("no_such_tool", f"There is no tool {call.name[:60]!r} here.")
+        with tracer().start_as_current_span(f"tool {call.name}"):
+            reply = await self._checked(tool, call, turn, done)
+        result = "ok" if reply.ok else (reply.error.code if reply.error else "refused")
+        metrics.TOOL_CALLS.labels(self._spec.name, call.name, result).inc()
+        return reply
+
+    async def _checked(self, tool: Tool, call: ToolCall, turn: AssignTurn, done: Done) -> Reply:
+        try:
+            arguments = tool.check(call.arguments)
+        except PermanentError as error:
+            return refusal(error.code, error.message)
+        reason = self._spec.rules.check(call.name, arguments, turn)
+        if reason:
+            return refusal("refused", reason)
+        if tool.confirm and not _confirmed(turn.offer, tool, arguments):
+            question = tool.question(arguments)
+            done.offer = Offer(call.name, arguments, question)
+            return Reply(True, needs_confirmation={"question": question})
+        return await self._run(tool, arguments, turn, done)
+
+    async def _run(self, tool: Tool, arguments: dict[str, Any], turn: AssignTurn, done: Done) -> Reply:
+        try:
+            result = await self._carry_out(tool, arguments, turn)
+        except ToolRefusedError as error:
+            return refusal(error.code, error.message)
+        done.tools.append(tool.spec.name)
+        done.facts.append(result.summary)
+        return Reply(True, result.summary, result.data, result.suggest)
+
+    async def _carry_out(self, tool: Tool, arguments: dict[str, Any], turn: AssignTurn) -> ToolResult:
+        if not tool.effect:
+            return await tool.function(self._context(turn, ""), **arguments)
+
+        async def effect(key: str) -> ToolResult:
+            return await tool.function(self._context(turn, key), **arguments)
+
+        return await self._ledger.once(turn, tool, arguments, effect)
+
+    def _context(self, turn: AssignTurn, key: str) -> ToolContext:
+        backoffice = self._backoffice.of(turn.identity, key)
+        return ToolContext(turn.identity, turn.conversation, turn.turn_id, backoffice)
+
+
+def _confirmed(offer: Offer | None, tool: Tool, arguments: dict[str, Any]) -> bool:
+    """Only what the customer was asked about, with these very arguments, may run on a yes."""
+    return offer is not None and offer.tool == tool.spec.name and offer.arguments == arguments

@@ -1,0 +1,86 @@
+"""A side effect happens once: its intent is in the ledger before it, its outcome after it (design.md, 'A turn', 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from parley_mesh.bus import Bus
+from parley_proto import subjects
+from parley_proto.envelope import decode, digest, encode, now_ms
+from parley_proto.errors import ConflictError, PermanentError, TransientError
+from parley_proto.specialist import AssignTurn, Effect, EffectIntended, EffectSettled, Step, TurnRevoked
+from parley_specialist import metrics
+from parley_specialist.tools import TURN, Tool, ToolRefusedError, ToolResult
+
+
+def effect_key(turn: AssignTurn, tool: Tool, arguments: dict[str, Any]) -> str:
+    """The business key: tenant, customer, tool, and the arguments that make the effect unique."""
+    values = [turn.turn_id if name == TURN else str(arguments[name]) for name in tool.key]
+    return digest(turn.identity.tenant, turn.identity.customer_id, tool.spec.name, *values)
+
+
+class Ledger:
+    """The effects of all conversations, by business key. The third party hears the key as its idempotency key, so an
+    intent without an outcome is carried out again under the same key rather than guessed at.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def once(
+        self,
+        turn: AssignTurn,
+        tool: Tool,
+        arguments: dict[str, Any],
+        effect: Callable[[str], Awaitable[ToolResult]],
+    ) -> ToolResult:
+        """The result of `effect(key)`, from the ledger if it has already happened.
+
+        PermanentError `revoked` when the turn has lost the conversation; ToolRefusedError passes through, recorded.
+        """
+        key = effect_key(turn, tool, arguments)
+        settled = await self._intend(turn, tool, arguments, key)
+        if settled:
+            metrics.EFFECTS.labels(tool.spec.name, "recorded").inc()
+            return ToolResult(settled.result["summary"], settled.result.get("data", {}))
+        try:
+            result = await effect(key)
+        except ToolRefusedError as error:
+            await self._settle(turn, tool, key, ok=False, result={"summary": error.message})
+            raise
+        await self._settle(turn, tool, key, ok=True, result={"summary": result.summary, "data": result.data})
+        return result
+
+    async def _intend(self, turn: AssignTurn, tool: Tool, arguments: dict[str, Any], key: str) -> EffectSettled | None:
+        last = await self._bus.last(subjects.effect(key))
+        known: Effect | None = decode(last.data, Effect) if last else None
+        if isinstance(known, EffectSettled) and known.ok:
+            return known
+        intent = EffectIntended(key, tool.spec.name, turn.conversation, turn.turn_id, turn.epoch, arguments, now_ms())
+        await self._fence(turn, intent)
+        if isinstance(known, EffectIntended):
+            return None
+        try:
+            await self._bus.append(subjects.effect(key), encode(intent), expect=last.seq if last else 0)
+        except ConflictError as error:
+            raise TransientError("The same action is being carried out just now.", code="effect_in_progress") from error
+        return None
+
+    async def _fence(self, turn: AssignTurn, intent: EffectIntended) -> None:
+        """Into the turn's journal, right after what stood there: a revoked turn may not act."""
+        subject = subjects.step(turn.conversation, turn.turn_id)
+        last = await self._bus.last(subject)
+        step: Step | None = decode(last.data, Step) if last else None
+        if step is None or isinstance(step, TurnRevoked):
+            raise PermanentError("This turn has lost the conversation and may not act.", code="revoked")
+        try:
+            await self._bus.append(subject, encode(intent), expect=last.seq if last else 0)
+        except ConflictError as error:
+            raise TransientError("The turn's journal has moved on.", code="journal_moved") from error
+
+    async def _settle(self, turn: AssignTurn, tool: Tool, key: str, *, ok: bool, result: dict[str, Any]) -> None:
+        outcome = EffectSettled(key, tool.spec.name, turn.conversation, turn.turn_id, ok, result, now_ms())
+        await self._bus.append(subjects.effect(key), encode(outcome))
+        await self._bus.append(subjects.step(turn.conversation, turn.turn_id), encode(outcome))
+        metrics.EFFECTS.labels(tool.spec.name, "done" if ok else "refused").inc()

@@ -1,0 +1,47 @@
+"""What the customer sees while a turn runs: words, stages and tools, on core NATS and never stored."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from parley_mesh.bus import Bus
+from parley_mesh.telemetry import log
+from parley_proto import subjects
+from parley_proto.conversation import Delta, Live, StepShown, ToolShown, reply_id
+from parley_proto.envelope import encode
+from parley_proto.errors import ParleyError
+from parley_proto.specialist import AssignTurn
+
+
+class Voice:
+    """Speaks for one attempt of one turn. What can't be sent is lost: the committed answer has it all."""
+
+    def __init__(self, bus: Bus, turn: AssignTurn, attempt: int) -> None:
+        self._bus = bus
+        self._subject = subjects.live(turn.conversation)
+        self._turn = turn
+        self._attempt = attempt
+        self._message_id = reply_id(turn.turn_id)
+
+    async def say(self, offset: int, text: str) -> None:
+        turn = self._turn
+        await self._send(Delta(turn.turn_id, self._attempt, self._message_id, turn.specialty, offset, text))
+
+    @asynccontextmanager
+    async def step(self, name: str) -> AsyncIterator[None]:
+        await self._send(StepShown(self._turn.turn_id, self._attempt, name, "started"))
+        yield
+        await self._send(StepShown(self._turn.turn_id, self._attempt, name, "finished"))
+
+    @asynccontextmanager
+    async def tool(self, call_id: str, name: str) -> AsyncIterator[None]:
+        await self._send(ToolShown(self._turn.turn_id, self._attempt, call_id, name, "started"))
+        yield
+        await self._send(ToolShown(self._turn.turn_id, self._attempt, call_id, name, "finished"))
+
+    async def _send(self, live: Live) -> None:
+        try:
+            await self._bus.publish(self._subject, encode(live))
+        except ParleyError as error:
+            log("parley.specialist").info("live words lost", extra={"reason": error.message})

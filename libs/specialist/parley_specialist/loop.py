@@ -1,0 +1,267 @@
+"""The turn loop that all specialties share: retrieve, complete, tools, reply or handoff."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from parley_mesh.bus import Bus
+from parley_mesh.cards import Directory
+from parley_mesh.notices import NoticeBoard
+from parley_mesh.telemetry import tracer
+from parley_proto import subjects
+from parley_proto.broadcast import Notice
+from parley_proto.envelope import encode, new_id, now_ms
+from parley_proto.errors import PermanentError
+from parley_proto.llm import ChatMessage, CompletionRequest, ToolCall, ToolSpec
+from parley_proto.rag import Passage
+from parley_proto.specialist import (
+    AskConsult,
+    AssignTurn,
+    ConsultAnswered,
+    EscalationRequested,
+    HandoffRequested,
+    Line,
+    Outcome,
+    TurnAnswered,
+    Urgency,
+)
+from parley_specialist import metrics
+from parley_specialist.calls import Caller, Reply, refusal
+from parley_specialist.clients import Completion, Consults, Knowledge, Model, consult_id
+from parley_specialist.live import Voice
+from parley_specialist.outcome import Done, citations, kind_of, summary_of
+from parley_specialist.prompt import CONSULT, ESCALATE, HANDOFF, opening, query, tool_specs
+from parley_specialist.settings import Settings
+from parley_specialist.spec import Spec
+
+
+class Deps(NamedTuple):
+    """What the loop works with; every one of them can be replaced in a test."""
+
+    bus: Bus
+    model: Model
+    knowledge: Knowledge
+    consults: Consults
+    caller: Caller
+    directory: Directory
+    board: NoticeBoard
+
+
+class _Handoff(msgspec.Struct, forbid_unknown_fields=True):
+    to: str
+    reason: str = ""
+
+
+class _Escalate(msgspec.Struct, forbid_unknown_fields=True):
+    urgency: Urgency = "normal"
+    reason: str = ""
+
+
+class _Consult(msgspec.Struct, forbid_unknown_fields=True):
+    specialty: str
+    question: str
+
+
+class Course(msgspec.Struct):
+    """One attempt at one turn, as far as it has come."""
+
+    turn: AssignTurn
+    attempt: int
+    notices: list[Notice]
+    passages: list[Passage]
+    chat: list[ChatMessage]
+    tools: list[ToolSpec]
+    voice: Voice
+    consulting: bool = False
+    done: Done = msgspec.field(default_factory=Done)
+
+
+class Loop:
+    """Answers turns and consults of one specialty."""
+
+    def __init__(self, spec: Spec, settings: Settings, deps: Deps) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._deps = deps
+
+    async def answer(self, turn: AssignTurn, attempt: int) -> Outcome:
+        """How the turn ends. TransientError asks for another attempt, PermanentError ends it as failed."""
+        course = await self._begin(turn, attempt, consulting=False)
+        for _ in range(self._settings.max_rounds):
+            completion = await self._complete(course)
+            if not completion.calls:
+                return self._answered(course, completion)
+            outcome = await self._carry_out(course, completion)
+            if outcome:
+                return outcome
+        raise PermanentError("The model went on calling tools without an answer.", code="tool_loop")
+
+    async def consult(self, ask: AskConsult) -> ConsultAnswered:
+        """The answer to another specialty's question: no side effects, no further consult, no handoff."""
+        turn = _as_turn(ask)
+        course = await self._begin(turn, 1, consulting=True)
+        for _ in range(self._settings.max_rounds):
+            completion = await self._complete(course)
+            if not completion.calls:
+                return self._consulted(ask, course, completion.text)
+            await self._carry_out(course, completion)
+        return self._consulted(ask, course, "")
+
+    async def _begin(self, turn: AssignTurn, attempt: int, *, consulting: bool) -> Course:
+        voice = Voice(self._deps.bus, turn, attempt)
+        board = {notice.notice_id: notice for notice in self._deps.board.in_force(self._spec.name)}
+        notices = list(({notice.notice_id: notice for notice in turn.notices} | board).values())
+        with tracer().start_as_current_span("specialist.retrieve"):
+            async with voice.step("retrieve"):
+                passages = await self._deps.knowledge.search(query(turn), turn.identity.tenant, self._spec.name)
+        chat = opening(self._spec, turn, notices, passages)
+        tools = tool_specs(self._spec, self._deps.directory.cards(), consulting=consulting)
+        return Course(turn, attempt, notices, passages or [], chat, tools, voice, consulting)
+
+    async def _complete(self, course: Course) -> Completion:
+        turn = course.turn
+        request = CompletionRequest(
+            request_id=new_id("r"),
+            tenant=turn.identity.tenant,
+            conversation=turn.conversation,
+            messages=course.chat,
+            deadline_at=turn.deadline_at,
+            tools=course.tools,
+            tier=self._settings.tier,
+        )
+        finished = False
+        try:
+            with tracer().start_as_current_span("specialist.complete"):
+                completion = await self._deps.model.complete(
+                    request, self._silent if course.consulting else course.voice.say
+                )
+            finished = True
+            return completion
+        finally:
+            if not finished:
+                await self._deps.model.cancel(request.request_id)
+
+    async def _silent(self, _offset: int, _text: str) -> None:
+        """A consult is not spoken to the customer."""
+
+    async def _carry_out(self, course: Course, completion: Completion) -> Outcome | None:
+        """Run the calls; the outcome, where one of them moves the conversation."""
+        course.chat.append(ChatMessage("assistant", completion.text, tool_calls=completion.calls))
+        for call in completion.calls:
+            async with course.voice.tool(call.id, call.name):
+                result = await self._one(course, call)
+            if isinstance(result, Outcome):
+                return result
+            course.chat.append(ChatMessage("tool", result.text(), tool_call_id=call.id, name=call.name))
+        return None
+
+    async def _one(self, course: Course, call: ToolCall) -> Reply | Outcome:
+        if not course.consulting and call.name in (HANDOFF, ESCALATE, CONSULT):
+            try:
+                return await self._protocol(course, call)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                return refusal("bad_arguments", f"{call.name} can't be called so: {error}.")
+        return await self._deps.caller.call(call, course.turn, course.done, effects=not course.consulting)
+
+    async def _protocol(self, course: Course, call: ToolCall) -> Reply | Outcome:
+        others = {card.name for card in self._deps.directory.cards()} - {self._spec.name}
+        if call.name == HANDOFF:
+            wish = msgspec.json.decode(call.arguments, type=_Handoff)
+            return self._handoff(course, wish) if wish.to in others else _nobody(wish.to)
+        if call.name == ESCALATE:
+            plea = msgspec.json.decode(call.arguments or "{}", type=_Escalate)
+            return self._escalation(course, plea)
+        question = msgspec.json.decode(call.arguments, type=_Consult)
+        return await self._ask(course, question) if question.specialty in others else _nobody(question.specialty)
+
+    def _handoff(self, course: Course, wish: _Handoff) -> Outcome:
+        summary = summary_of(course.turn, course.done, wish.reason)
+        return HandoffRequested(**self._common(course), to=wish.to, summary=summary)
+
+    def _escalation(self, course: Course, plea: _Escalate) -> Outcome:
+        summary = summary_of(course.turn, course.done, plea.reason)
+        return EscalationRequested(**self._common(course), urgency=plea.urgency, summary=summary)
+
+    async def _ask(self, course: Course, question: _Consult) -> Reply:
+        turn, name = course.turn, self._spec.name
+        key = consult_id()
+        ask = AskConsult(
+            consult_id=key,
+            turn_id=turn.turn_id,
+            conversation=turn.conversation,
+            identity=turn.identity,
+            asker=name,
+            specialty=question.specialty,
+            question=question.question[:2000],
+            deadline_at=min(turn.deadline_at, now_ms() + int(self._settings.consult_timeout_s * 1000)),
+            reply_to=subjects.consult(name, key),
+        )
+        answered = await self._deps.consults.ask(ask)
+        result = "answered" if answered.answer else (answered.code or "empty")
+        metrics.CONSULTS.labels(name, question.specialty, result).inc()
+        await self._deps.bus.append(subjects.conv(turn.conversation), encode(answered), msg_id=f"{key}-answer")
+        if not answered.answer:
+            return refusal("no_answer", f"{question.specialty} did not answer in time; go on without and say so.")
+        course.done.facts.append(f"{question.specialty} says: {answered.answer}")
+        course.done.tools.append(CONSULT)
+        return Reply(True, answered.answer, {"specialty": question.specialty})
+
+    def _answered(self, course: Course, completion: Completion) -> Outcome:
+        if not completion.text.strip() or completion.finished is None:
+            raise PermanentError("The model gave an empty answer.", code="empty_answer")
+        text, done = completion.text.strip(), course.done
+        cited = citations(text, course.passages, done)
+        return TurnAnswered(
+            **self._common(course),
+            text=text,
+            kind=kind_of(text, cited, done),
+            model=completion.finished.model,
+            offline=completion.finished.offline,
+            citations=cited,
+            tools=done.tools,
+            notices=[notice.notice_id for notice in course.notices],
+            offer=done.offer,
+        )
+
+    def _consulted(self, ask: AskConsult, course: Course, text: str) -> ConsultAnswered:
+        return ConsultAnswered(
+            ask.consult_id,
+            ask.turn_id,
+            ask.asker,
+            ask.specialty,
+            ask.question,
+            now_ms(),
+            answer=text.strip(),
+            code="" if text.strip() else "empty",
+            citations=citations(text, course.passages, course.done),
+        )
+
+    def _common(self, course: Course) -> dict[str, Any]:
+        turn = course.turn
+        return {
+            "turn_id": turn.turn_id,
+            "attempt": course.attempt,
+            "epoch": turn.epoch,
+            "specialty": self._spec.name,
+            "at": now_ms(),
+        }
+
+
+def _nobody(name: str) -> Reply:
+    return refusal("no_such_specialty", f"There is no specialty {name[:40]!r} to go to.")
+
+
+def _as_turn(ask: AskConsult) -> AssignTurn:
+    line = Line("customer", ask.question, ask.consult_id)
+    return AssignTurn(
+        turn_id=ask.turn_id,
+        epoch=0,
+        conversation=ask.conversation,
+        identity=ask.identity,
+        specialty=ask.specialty,
+        messages=[line],
+        window=[],
+        deadline_at=ask.deadline_at,
+    )

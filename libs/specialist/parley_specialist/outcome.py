@@ -1,0 +1,52 @@
+"""How a turn ended, from what was said and done in it. Pure."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from parley_proto.rag import Passage
+from parley_proto.specialist import AssignTurn, Citation, Fact, HandoffSummary, Kind, Offer
+
+_MARK = re.compile(r"\[(\d{1,2})\]")
+
+
+class Done(msgspec.Struct):
+    """What the tools of a turn brought: names in order, summaries of facts, and an offer that waits for a yes."""
+
+    tools: list[str] = msgspec.field(default_factory=list)
+    facts: list[str] = msgspec.field(default_factory=list)
+    offer: Offer | None = None
+
+
+def citations(text: str, passages: list[Passage], done: Done) -> list[Citation]:
+    """The passages that `text` marks with [n], then the tools whose results it stands on."""
+    numbers = sorted({int(n) for n in _MARK.findall(text) if 0 < int(n) <= len(passages)})
+    cited = [_cite(n, passages[n - 1]) for n in numbers]
+    return cited + [Citation(0, name.replace("_", " "), tool=name) for name in dict.fromkeys(done.tools)]
+
+
+def _cite(number: int, passage: Passage) -> Citation:
+    return Citation(number, passage.title, passage.document, passage.section)
+
+
+def kind_of(text: str, cited: list[Citation], done: Done) -> Kind:
+    """What kind of answer it is, by what it rests on rather than by what it says of itself."""
+    if done.offer:
+        return "offer"
+    if cited:
+        return "grounded"
+    return "asked" if text.rstrip().endswith("?") else "refused"
+
+
+def summary_of(turn: AssignTurn, done: Done, reason: str) -> HandoffSummary:
+    """What the next owner must know; each claim names the messages that support it."""
+    ids = [line.message_id for line in turn.messages]
+    facts = list(turn.handoff.facts) if turn.handoff else []
+    facts += [Fact(f"The customer wrote: {line.text[:500]}", [line.message_id]) for line in turn.messages]
+    facts += [Fact(fact, ids) for fact in done.facts]
+    promises = [turn.offer.question] if turn.offer else []
+    questions = [line.text[:500] for line in turn.messages[-1:]]
+    unique = list({fact.text: fact for fact in facts}.values())
+    return HandoffSummary(reason[:500], unique[-20:], promises, questions)

@@ -1,0 +1,82 @@
+"""A specialty as a service: everything but its instructions, tools and rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parley_mesh.cards import Directory
+from parley_mesh.middleware import compose
+from parley_mesh.middleware.acknowledge import acknowledge
+from parley_mesh.middleware.give_up import give_up
+from parley_mesh.middleware.keepalive import keepalive
+from parley_mesh.middleware.trace import trace
+from parley_mesh.notices import NoticeBoard
+from parley_mesh.runner import Mesh, Service
+from parley_mesh.topology import LANES, TURN_ACK_WAIT_S, turn_consumer
+from parley_mesh.work import WorkQueue
+from parley_proto import subjects
+from parley_proto.envelope import encode
+from parley_specialist import metrics
+from parley_specialist.backoffice import BackofficeClient
+from parley_specialist.calls import Caller
+from parley_specialist.clients import Consults, Knowledge, Model
+from parley_specialist.ledger import Ledger
+from parley_specialist.loop import Deps, Loop
+from parley_specialist.settings import Settings
+from parley_specialist.spec import Spec
+from parley_specialist.worker import Worker
+
+
+async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
+    """The service of `spec`: one worker pool a lane, of which the consult lane has slots of its own."""
+    directory, board = Directory(mesh.client), NoticeBoard(mesh.client)
+    backoffice = BackofficeClient(settings)
+    deps = Deps(
+        mesh.bus,
+        Model(mesh.bus, settings.model_patience_s),
+        Knowledge(mesh.bus, settings.search_timeout_s, settings.passages),
+        Consults(mesh.bus, spec.name, settings.consult_timeout_s),
+        Caller(spec, backoffice, Ledger(mesh.bus)),
+        directory,
+        board,
+    )
+    worker = Worker(spec.name, Loop(spec, settings, deps), mesh.bus, mesh.settings.shards)
+    queues = [_queue(lane, worker, settings, mesh) for lane in LANES]
+
+    async def start() -> None:
+        await directory.open()
+        await board.open()
+        await mesh.bus.append(subjects.card(spec.name), encode(spec.card()))
+        for queue in queues:
+            await queue.start()
+
+    async def drain() -> None:
+        for queue in queues:
+            await queue.drain(mesh.settings.drain_s / 2)
+
+    async def close() -> None:
+        await backoffice.close()
+        await directory.close()
+        await board.close()
+
+    def stats() -> dict[str, Any]:
+        in_flight = sum(queue.in_flight for queue in queues)
+        metrics.IN_FLIGHT.labels(spec.name).set(in_flight)
+        return {"in_flight": in_flight, "slots": settings.slots, "notices": len(board.in_force(spec.name))}
+
+    return Service(start=start, drain=drain, close=close, stats=stats)
+
+
+def _queue(lane: str, worker: Worker, settings: Settings, mesh: Mesh) -> WorkQueue:
+    handler = compose(
+        worker.handle,
+        [
+            acknowledge(),
+            keepalive(TURN_ACK_WAIT_S / 3),
+            trace(f"specialist.{lane}"),
+            give_up(settings.max_attempts, worker.fail),
+        ],
+    )
+    slots = settings.consult_slots if lane == "consult" else settings.slots
+    durable = turn_consumer(mesh.name, subjects.TRACK, lane)
+    return WorkQueue(mesh.client, subjects.STREAM, durable, handler, slots=slots)
