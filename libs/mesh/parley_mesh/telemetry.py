@@ -55,6 +55,7 @@ def setup(service: str, instance: str, *, level: str, trace_file: str, sample: f
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service, instance))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").setLevel("WARNING")
     resource = Resource.create({"service.name": service, "service.instance.id": instance})
     provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(sample)))
     file = open(trace_file, "a", encoding="utf-8", buffering=1) if trace_file else None  # noqa: SIM115

@@ -15,9 +15,13 @@ from parley_proto.specialist import AssignTurn
 
 
 class Voice:
-    """Speaks for one attempt of one turn. What can't be sent is lost: the committed answer has it all."""
+    """Speaks for one attempt of one turn. What can't be sent is lost: the committed answer has it all.
 
-    def __init__(self, bus: Bus, turn: AssignTurn, attempt: int) -> None:
+    A `silent` one is for consults, which the customer does not hear.
+    """
+
+    def __init__(self, bus: Bus, turn: AssignTurn, attempt: int, *, silent: bool = False) -> None:
+        self._silent = silent
         self._bus = bus
         self._subject = subjects.live(turn.conversation)
         self._turn = turn
@@ -41,6 +45,8 @@ class Voice:
         await self._send(ToolShown(self._turn.turn_id, self._attempt, call_id, name, "finished"))
 
     async def _send(self, live: Live) -> None:
+        if self._silent:
+            return
         try:
             await self._bus.publish(self._subject, encode(live))
         except ParleyError as error:

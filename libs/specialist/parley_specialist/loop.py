@@ -47,6 +47,7 @@ class Deps(NamedTuple):
     caller: Caller
     directory: Directory
     board: NoticeBoard
+    shards: int
 
 
 class _Handoff(msgspec.Struct, forbid_unknown_fields=True):
@@ -110,7 +111,7 @@ class Loop:
         return self._consulted(ask, course, "")
 
     async def _begin(self, turn: AssignTurn, attempt: int, *, consulting: bool) -> Course:
-        voice = Voice(self._deps.bus, turn, attempt)
+        voice = Voice(self._deps.bus, turn, attempt, silent=consulting)
         board = {notice.notice_id: notice for notice in self._deps.board.in_force(self._spec.name)}
         notices = list(({notice.notice_id: notice for notice in turn.notices} | board).values())
         with tracer().start_as_current_span("specialist.retrieve"):
@@ -134,17 +135,12 @@ class Loop:
         finished = False
         try:
             with tracer().start_as_current_span("specialist.complete"):
-                completion = await self._deps.model.complete(
-                    request, self._silent if course.consulting else course.voice.say
-                )
+                completion = await self._deps.model.complete(request, course.voice.say)
             finished = True
             return completion
         finally:
             if not finished:
                 await self._deps.model.cancel(request.request_id)
-
-    async def _silent(self, _offset: int, _text: str) -> None:
-        """A consult is not spoken to the customer."""
 
     async def _carry_out(self, course: Course, completion: Completion) -> Outcome | None:
         """Run the calls; the outcome, where one of them moves the conversation."""
@@ -201,7 +197,9 @@ class Loop:
         answered = await self._deps.consults.ask(ask)
         result = "answered" if answered.answer else (answered.code or "empty")
         metrics.CONSULTS.labels(name, question.specialty, result).inc()
-        await self._deps.bus.append(subjects.conv(turn.conversation), encode(answered), msg_id=f"{key}-answer")
+        await self._deps.bus.append(
+            subjects.conv(turn.conversation, self._deps.shards), encode(answered), msg_id=f"{key}-answer"
+        )
         if not answered.answer:
             return refusal("no_answer", f"{question.specialty} did not answer in time; go on without and say so.")
         course.done.facts.append(f"{question.specialty} says: {answered.answer}")

@@ -39,6 +39,7 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
         Caller(spec, backoffice, Ledger(mesh.bus)),
         directory,
         board,
+        mesh.settings.shards,
     )
     worker = Worker(spec.name, Loop(spec, settings, deps), mesh.bus, mesh.settings.shards)
     queues = [_queue(lane, worker, settings, mesh) for lane in LANES]

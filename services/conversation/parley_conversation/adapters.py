@@ -57,7 +57,7 @@ class Intents:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             stop=stop_after_delay(self._timeout_s),
-            wait=wait_exponential_jitter(0.1, 1.0),
+            wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
             reraise=True,
         ):
             with attempt:

@@ -13,5 +13,5 @@ class Settings(msgspec.Struct, frozen=True):
     memory_budget_mb: int = 256
     open_batches: int = 20
     route_timeout_s: float = 5.0
-    heartbeat_s: float = 0.5
-    peer_timeout_s: float = 2.0
+    heartbeat_s: float = 0.3
+    peer_timeout_s: float = 1.2
