@@ -24,7 +24,7 @@ async def connect(settings: MeshSettings, name: str, stopping: asyncio.Event | N
     while True:
         client = Client()
         try:
-            await client.connect(settings.nats_url, **_options(settings, name))
+            await client.connect(settings.nats_url, **_options(settings, name, client))
             return client
         except (OSError, nats.errors.Error, TimeoutError) as error:
             if "authorization" in str(error).lower():
@@ -41,12 +41,14 @@ def _wrong_user(settings: MeshSettings) -> str:
     )
 
 
-def _options(settings: MeshSettings, name: str) -> dict[str, Any]:
+def _options(settings: MeshSettings, name: str, client: Client) -> dict[str, Any]:
     async def failed(error: Exception) -> None:
         # A denial reaches a client only here: log it with the subject that it names.
         log("parley.nats").warning("nats error", extra={"reason": str(error)})
 
     async def lost() -> None:
+        if client.is_closed:
+            return
         log("parley.nats").warning("nats connection lost")
 
     async def found() -> None:

@@ -50,9 +50,7 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
         await board.close()
 
     def ready() -> str:
-        if not owner.owned:
-            return "conversation owns no shard yet: it waits for its share."
-        return "" if directory.names() else "conversation knows no specialist yet."
+        return "" if owner.owned else "conversation owns no shard yet: it waits for its share."
 
     def stats() -> dict[str, Any]:
         metrics.SHARDS.set(owner.pinned)
