@@ -163,7 +163,7 @@ class ConsultAnswered(msgspec.Struct, frozen=True, omit_defaults=True, tag=True)
     citations: list[Citation] = []
 
 
-class EffectIntended(msgspec.Struct, frozen=True, tag=True):
+class EffectIntended(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     """The effect ledger's first entry: written before a side effect, refused if the effect is already there."""
 
     key: str
@@ -173,10 +173,14 @@ class EffectIntended(msgspec.Struct, frozen=True, tag=True):
     epoch: int
     arguments: dict[str, Any]
     at: int
+    round: int = 0
 
 
-class EffectSettled(msgspec.Struct, frozen=True, tag=True):
-    """The outcome of an intended effect; a later turn, a handoff or a replay finds it here."""
+class EffectSettled(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """The outcome of an intended effect; a later turn, a handoff or a replay finds it here.
+
+    A refusal (`ok` false) ends a round: trying again later is a new one, with an idempotency key of its own.
+    """
 
     key: str
     tool: str
@@ -185,6 +189,7 @@ class EffectSettled(msgspec.Struct, frozen=True, tag=True):
     ok: bool
     result: dict[str, Any]
     at: int
+    round: int = 0
 
 
 Effect = EffectIntended | EffectSettled

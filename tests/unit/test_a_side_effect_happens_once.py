@@ -72,11 +72,12 @@ async def test_an_unknown_outcome_is_carried_out_again_under_the_same_key() -> N
     assert len(third.keys) == 2 and len(set(third.keys)) == 1
 
 
-async def test_a_refusal_is_recorded_and_may_be_tried_again_later() -> None:
+async def test_a_refusal_is_recorded_and_may_be_tried_again_later_under_a_new_key() -> None:
     ledger, third = await opened(MemoryBus()), ThirdParty([ToolRefusedError("It is too late.")])
     with pytest.raises(ToolRefusedError):
         await once(ledger, third)
     assert (await once(ledger, third)).summary == "PAY-1 was refunded."
+    assert len(third.keys) == 2 and len(set(third.keys)) == 2
 
 
 @pytest.mark.parametrize("journal", ["revoked", "missing"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import nats.errors
 from nats.aio.client import Client
 
 from parley_mesh.settings import MeshSettings
@@ -20,18 +19,20 @@ async def connect(settings: MeshSettings, name: str, stopping: asyncio.Event | N
 
     SettingsError for wrong credentials, ParleyError when nobody answers for a minute.
     """
-    deadline = asyncio.get_running_loop().time() + CONNECT_S
-    while True:
-        client = Client()
-        try:
-            await client.connect(settings.nats_url, **_options(settings, name, client))
-            return client
-        except (OSError, nats.errors.Error, TimeoutError) as error:
-            if "authorization" in str(error).lower():
-                raise SettingsError(_wrong_user(settings)) from error
-            if asyncio.get_running_loop().time() > deadline or (stopping and stopping.is_set()):
-                raise ParleyError(f"NATS at {settings.nats_url} does not answer: is it running?") from error
-        await asyncio.sleep(0.2)
+    client, refused = Client(), asyncio.Event()
+    trying = asyncio.create_task(client.connect(settings.nats_url, **_options(settings, name, client, refused)))
+    ends = [asyncio.create_task(event.wait()) for event in (refused, stopping or asyncio.Event())]
+    try:
+        await asyncio.wait([trying, *ends], timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
+        if refused.is_set():
+            raise SettingsError(_wrong_user(settings))
+        if not trying.done() or trying.exception():
+            raise ParleyError(f"NATS at {settings.nats_url} does not answer: is it running?", code="no_nats")
+        return client
+    finally:
+        for task in (trying, *ends):
+            task.cancel()
+        await asyncio.gather(trying, *ends, return_exceptions=True)
 
 
 def _wrong_user(settings: MeshSettings) -> str:
@@ -41,8 +42,13 @@ def _wrong_user(settings: MeshSettings) -> str:
     )
 
 
-def _options(settings: MeshSettings, name: str, client: Client) -> dict[str, Any]:
+def _options(settings: MeshSettings, name: str, client: Client, refused: asyncio.Event) -> dict[str, Any]:
     async def failed(error: Exception) -> None:
+        if "authorization" in str(error).lower():
+            refused.set()
+        elif not client.is_connected and isinstance(error, OSError):
+            log("parley.nats").info("nats is not there yet", extra={"reason": str(error)})
+            return
         # A denial reaches a client only here: log it with the subject that it names.
         log("parley.nats").warning("nats error", extra={"reason": str(error)})
 

@@ -115,8 +115,11 @@ class NatsBus:
         subscription = await self.client.subscribe(inbox, cb=collect)
         try:
             await self.client.publish(subject, data, reply=inbox, headers=dict(headers or {}))
-            while (message := await _within(queue, idle, subject)).data:
+            while True:
+                message = await _within(queue, idle, subject)
                 raise_refusal(message)
+                if not message.data:
+                    return
                 yield message.data
         except CLIENT_ERRORS as error:
             raise from_client(subject, error) from error

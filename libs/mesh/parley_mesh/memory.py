@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from fnmatch import fnmatchcase
 
 from parley_mesh.bus import Answerer, Appended, Headers, Listener, Stored, Streamer, Subscription, Write
 from parley_proto.envelope import MSG_ID, now_ms
@@ -18,7 +17,7 @@ def matches(pattern: str, subject: str) -> bool:
     for index, token in enumerate(wanted):
         if token == ">":
             return len(found) > index
-        if index >= len(found) or not (token == "*" or fnmatchcase(found[index], token)):
+        if index >= len(found) or token not in ("*", found[index]):
             return False
     return len(wanted) == len(found)
 

@@ -40,47 +40,62 @@ class Ledger:
         PermanentError `revoked` when the turn has lost the conversation; ToolRefusedError passes through, recorded.
         """
         key = effect_key(turn, tool, arguments)
-        settled = await self._intend(turn, tool, arguments, key)
-        if settled:
+        known = await self._known(key)
+        if isinstance(known, EffectSettled) and known.ok:
             metrics.EFFECTS.labels(tool.spec.name, "recorded").inc()
-            return ToolResult(settled.result["summary"], settled.result.get("data", {}))
+            return ToolResult(known.result["summary"], known.result.get("data", {}))
+        intent = await self._intend(turn, tool, arguments, key, known)
         try:
-            result = await effect(key)
+            result = await effect(_third_partys(intent))
         except ToolRefusedError as error:
-            await self._settle(turn, tool, key, ok=False, result={"summary": error.message})
+            await self._settle(intent, ok=False, result={"summary": error.message})
             raise
-        await self._settle(turn, tool, key, ok=True, result={"summary": result.summary, "data": result.data})
+        await self._settle(intent, ok=True, result={"summary": result.summary, "data": result.data})
         return result
 
-    async def _intend(self, turn: AssignTurn, tool: Tool, arguments: dict[str, Any], key: str) -> EffectSettled | None:
+    async def _known(self, key: str) -> Effect | None:
         last = await self._bus.last(subjects.effect(key))
-        known: Effect | None = decode(last.data, Effect) if last else None
-        if isinstance(known, EffectSettled) and known.ok:
-            return known
-        intent = EffectIntended(key, tool.spec.name, turn.conversation, turn.turn_id, turn.epoch, arguments, now_ms())
+        return decode(last.data, Effect) if last else None
+
+    async def _intend(
+        self, turn: AssignTurn, tool: Tool, arguments: dict[str, Any], key: str, known: Effect | None
+    ) -> EffectIntended:
+        """The intent, in the turn's journal and then in the ledger; an unsettled one is taken up as it stands."""
+        turns = known.round + 1 if isinstance(known, EffectSettled) else (known.round if known else 0)
+        intent = EffectIntended(
+            key, tool.spec.name, turn.conversation, turn.turn_id, turn.epoch, arguments, now_ms(), turns
+        )
         await self._fence(turn, intent)
         if isinstance(known, EffectIntended):
-            return None
+            return intent
+        last = await self._bus.last(subjects.effect(key))
         try:
             await self._bus.append(subjects.effect(key), encode(intent), expect=last.seq if last else 0)
         except ConflictError as error:
             raise TransientError("The same action is being carried out just now.", code="effect_in_progress") from error
-        return None
+        return intent
 
     async def _fence(self, turn: AssignTurn, intent: EffectIntended) -> None:
         """Into the turn's journal, right after what stood there: a revoked turn may not act."""
         subject = subjects.step(turn.conversation, turn.turn_id)
         last = await self._bus.last(subject)
         step: Step | None = decode(last.data, Step) if last else None
-        if step is None or isinstance(step, TurnRevoked):
+        if last is None or step is None or isinstance(step, TurnRevoked):
             raise PermanentError("This turn has lost the conversation and may not act.", code="revoked")
         try:
-            await self._bus.append(subject, encode(intent), expect=last.seq if last else 0)
+            await self._bus.append(subject, encode(intent), expect=last.seq)
         except ConflictError as error:
             raise TransientError("The turn's journal has moved on.", code="journal_moved") from error
 
-    async def _settle(self, turn: AssignTurn, tool: Tool, key: str, *, ok: bool, result: dict[str, Any]) -> None:
-        outcome = EffectSettled(key, tool.spec.name, turn.conversation, turn.turn_id, ok, result, now_ms())
-        await self._bus.append(subjects.effect(key), encode(outcome))
-        await self._bus.append(subjects.step(turn.conversation, turn.turn_id), encode(outcome))
-        metrics.EFFECTS.labels(tool.spec.name, "done" if ok else "refused").inc()
+    async def _settle(self, intent: EffectIntended, *, ok: bool, result: dict[str, Any]) -> None:
+        outcome = EffectSettled(
+            intent.key, intent.tool, intent.conversation, intent.turn_id, ok, result, now_ms(), intent.round
+        )
+        await self._bus.append(subjects.effect(intent.key), encode(outcome))
+        await self._bus.append(subjects.step(intent.conversation, intent.turn_id), encode(outcome))
+        metrics.EFFECTS.labels(intent.tool, "done" if ok else "refused").inc()
+
+
+def _third_partys(intent: EffectIntended) -> str:
+    """The idempotency key that the third party hears: it may keep a refusal as its answer to the key for ever."""
+    return digest(intent.key, str(intent.round)) if intent.round else intent.key
