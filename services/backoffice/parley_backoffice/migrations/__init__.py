@@ -1,0 +1,1 @@
+"""The numbered SQL files; each runs once, in order, at start."""
