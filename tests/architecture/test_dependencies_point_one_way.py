@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = {"msgspec", "parley_proto", "numpy"}
-STANDARD_IO = {"asyncio", "socket", "subprocess", "ssl", "urllib", "http", "aiohttp", "asyncpg", "lancedb"}
+STANDARD_IO = {"asyncio", "socket", "subprocess", "ssl", "http", "aiohttp", "asyncpg", "lancedb"}
 
 
 def packages(folder: str) -> dict[str, Path]:

@@ -31,9 +31,11 @@ class ThirdParty:
     def __init__(self, fail: list[Exception] | None = None) -> None:
         self.fail = fail or []
         self.keys: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
 
-    async def __call__(self, key: str) -> ToolResult:
+    async def __call__(self, key: str, arguments: dict[str, Any]) -> ToolResult:
         self.keys.append(key)
+        self.bodies.append(arguments)
         if self.fail:
             raise self.fail.pop(0)
         return ToolResult("PAY-1 was refunded.", {"refund": "REF-1"})
@@ -72,6 +74,14 @@ async def test_an_unknown_outcome_is_carried_out_again_under_the_same_key() -> N
     assert len(third.keys) == 2 and len(set(third.keys)) == 1
 
 
+async def test_what_was_intended_is_repeated_even_if_the_model_now_says_something_else() -> None:
+    ledger, third = await opened(MemoryBus()), ThirdParty([TransientError("gone")])
+    with pytest.raises(TransientError):
+        await once(ledger, third)
+    await ledger.once(ASSIGN, refund, ARGUMENTS | {"reason": "another"}, third)
+    assert third.bodies == [ARGUMENTS, ARGUMENTS]
+
+
 async def test_a_refusal_is_recorded_and_may_be_tried_again_later_under_a_new_key() -> None:
     ledger, third = await opened(MemoryBus()), ThirdParty([ToolRefusedError("It is too late.")])
     with pytest.raises(ToolRefusedError):
@@ -97,7 +107,7 @@ async def test_intent_stands_in_journal_and_ledger_before_the_third_party_is_ask
     ledger = await opened(bus)
     seen: list[Any] = []
 
-    async def third(key: str) -> ToolResult:
+    async def third(key: str, arguments: dict[str, Any]) -> ToolResult:
         seen.append([stored.subject.partition(".")[0] for stored in bus.everything()])
         return ToolResult("done")
 

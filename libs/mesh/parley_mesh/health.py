@@ -32,6 +32,7 @@ class HealthServer:
         self._socket = _bind(host, port)
         config = uvicorn.Config(
             self._serve,
+            interface="asgi3",
             log_config=None,
             access_log=False,
             lifespan="off",

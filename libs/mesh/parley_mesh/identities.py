@@ -77,7 +77,13 @@ def _llm(_shards: int) -> tuple[list[str], list[str]]:
 
 
 def _archiver(_shards: int) -> tuple[list[str], list[str]]:
-    publish = [*_pull(_LOG, "archiver"), f"$KV.{KEYS_BUCKET}.*", f"$JS.API.STREAM.MSG.GET.KV_{KEYS_BUCKET}"]
+    publish = [
+        *_pull(_LOG, "archiver"),
+        f"$JS.API.CONSUMER.INFO.{_LOG}.archiver",
+        *_READ,
+        f"$KV.{KEYS_BUCKET}.*",
+        f"$JS.API.STREAM.MSG.GET.KV_{KEYS_BUCKET}",
+    ]
     return publish, [subjects.ARCHIVE_TRANSCRIPT]
 
 

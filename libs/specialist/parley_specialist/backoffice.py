@@ -67,7 +67,7 @@ class BackofficeClient:
             raise TransientError(f"The back office does not answer: {type(error).__name__}.") from error
         if response.status in _REFUSALS:
             # A refusal is an answer: it must not count as a failure of the third party.
-            return _Refused(_sentence(raw))
+            return _refused(raw)
         if response.status >= 400:
             raise TransientError(f"The back office answers {response.status}.", code="backoffice")
         return msgspec.json.decode(raw) if raw else None
@@ -78,11 +78,22 @@ class _Refused:
         self.sentence = sentence
 
 
-def _sentence(raw: bytes) -> str:
+class _Problem(msgspec.Struct):
+    """How the third party refuses."""
+
+    code: str = ""
+    message: str = "The back office refused this without a reason."
+
+
+def _refused(raw: bytes) -> _Refused:
+    """The refusal, unless it only says that the same call is still being carried out."""
     try:
-        return str(msgspec.json.decode(raw)["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return "The back office refused this without a reason."
+        problem = msgspec.json.decode(raw, type=_Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = _Problem()
+    if problem.code == "in_progress":
+        raise TransientError(problem.message, code=problem.code)
+    return _Refused(problem.message)
 
 
 class CustomerBackoffice:

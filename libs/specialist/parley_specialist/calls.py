@@ -89,8 +89,8 @@ class Caller:
         if not tool.effect:
             return await tool.function(self._context(turn, ""), **arguments)
 
-        async def effect(key: str) -> ToolResult:
-            return await tool.function(self._context(turn, key), **arguments)
+        async def effect(key: str, intended: dict[str, Any]) -> ToolResult:
+            return await tool.function(self._context(turn, key), **intended)
 
         return await self._ledger.once(turn, tool, arguments, effect)
 

@@ -33,9 +33,9 @@ class Ledger:
         turn: AssignTurn,
         tool: Tool,
         arguments: dict[str, Any],
-        effect: Callable[[str], Awaitable[ToolResult]],
+        effect: Callable[[str, dict[str, Any]], Awaitable[ToolResult]],
     ) -> ToolResult:
-        """The result of `effect(key)`, from the ledger if it has already happened.
+        """The result of `effect(key, arguments)`, from the ledger if it has already happened.
 
         PermanentError `revoked` when the turn has lost the conversation; ToolRefusedError passes through, recorded.
         """
@@ -46,7 +46,7 @@ class Ledger:
             return ToolResult(known.result["summary"], known.result.get("data", {}))
         intent = await self._intend(turn, tool, arguments, key, known)
         try:
-            result = await effect(_third_partys(intent))
+            result = await effect(_third_partys(intent), intent.arguments)
         except ToolRefusedError as error:
             await self._settle(intent, ok=False, result={"summary": error.message})
             raise
@@ -62,9 +62,9 @@ class Ledger:
     ) -> EffectIntended:
         """The intent, in the turn's journal and then in the ledger; an unsettled one is taken up as it stands."""
         turns = known.round + 1 if isinstance(known, EffectSettled) else (known.round if known else 0)
-        intent = EffectIntended(
-            key, tool.spec.name, turn.conversation, turn.turn_id, turn.epoch, arguments, now_ms(), turns
-        )
+        # What was intended under a key is what has to be repeated under it, whatever the model says this time.
+        body = known.arguments if isinstance(known, EffectIntended) else arguments
+        intent = EffectIntended(key, tool.spec.name, turn.conversation, turn.turn_id, turn.epoch, body, now_ms(), turns)
         await self._fence(turn, intent)
         if isinstance(known, EffectIntended):
             return intent

@@ -1,0 +1,1 @@
+"""A customer's own data: e-mail, phone, address, password."""

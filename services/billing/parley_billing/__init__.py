@@ -1,0 +1,1 @@
+"""Payments, double charges, refunds, invoices and the Plus membership."""

@@ -1,0 +1,1 @@
+"""Complaints, urgent matters and everything that people have to decide."""

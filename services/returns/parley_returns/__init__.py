@@ -1,0 +1,1 @@
+"""Orders on their way, cancelling them, and sending them back."""

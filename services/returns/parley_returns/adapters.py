@@ -1,0 +1,42 @@
+"""The back office as records: what it says is data, and may be of a form that nobody expected."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from parley_proto.errors import PermanentError
+from parley_specialist.tools import ToolContext, ToolRefusedError
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A list of the back office."""
+
+    items: list[T]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def read(context: ToolContext, path: str, kind: type[T]) -> T:
+    """What the back office has at `path`; ToolRefusedError where it has nothing or can't be understood."""
+    answer = await context.backoffice.get(path)
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise ToolRefusedError("I can't read your records right now; please try again a little later.") from error
+
+
+async def send(context: ToolContext, method: str, path: str, body: dict[str, Any], kind: type[T]) -> T:
+    """Change something. PermanentError where the answer can't be understood: the change may have happened."""
+    answer = await context.backoffice.send(method, path, body)
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        message = f"The back office answers {method} {path} in an unknown form; a person has to check the outcome."
+        raise PermanentError(message, code="unreadable_answer") from error

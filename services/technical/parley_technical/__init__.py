@@ -1,0 +1,1 @@
+"""Devices at home: what is wrong with them, and restarting them."""
