@@ -1,4 +1,4 @@
-"""What a client of AG-UI insists on, and what it shows: the rules of `verifyEvents` and of the reducer in @ag-ui/client.
+"""What a client of AG-UI insists on, and what it shows: `verifyEvents` and the reducer of @ag-ui/client.
 
 Written after version 1.0.0 of the npm package; every event is also checked against the types of PyPI ag-ui-protocol.
 """

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from parley_gateway import events
-from parley_gateway.agui import Said
 from parley_gateway.outbox import MAX_CHARACTERS, Outbox, Plain
+from parley_gateway.said import Said
 
 
 def words(text: str, message: str = "m") -> Said:

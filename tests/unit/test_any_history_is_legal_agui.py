@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from gateway_agui import Screen, Verifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parley_gateway.agui import Said, Translator
+from parley_gateway.agui import Translator
+from parley_gateway.said import Said
 from parley_gateway.shadow import Shadow
 from parley_proto.broadcast import Notice
 from parley_proto.conversation import (
@@ -149,9 +151,7 @@ def streamed(draw: st.DrawFn) -> tuple[list[str], list[Delta]]:
     deltas = []
     for attempt, text in enumerate(texts, start=1):
         cuts = sorted({0, len(text), *draw(st.lists(st.integers(0, len(text)), max_size=5))})
-        pieces = [
-            Delta(TURNS[0], attempt, "m-1", "billing", a, text[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)
-        ]
+        pieces = [Delta(TURNS[0], attempt, "m-1", "billing", a, text[a:b]) for a, b in pairwise(cuts)]
         deltas += [piece for piece in pieces if draw(st.sampled_from([True, True, True, False]))]
     late = draw(st.lists(st.integers(0, max(len(deltas) - 1, 0)), max_size=2))
     return texts, deltas + [deltas[n] for n in late if n < len(deltas)]

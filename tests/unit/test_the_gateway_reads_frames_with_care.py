@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from parley_gateway import domain, frames
 from parley_gateway.domain import Bucket, Buckets, Seats, Session, answered_at, still_waiting, too_deep
-from parley_proto.conversation import Checkpoint, MessageShown, OpenTurn, OwnerChanged, RunEnded
+from parley_proto.conversation import Checkpoint, MessageShown, OpenTurn, OwnerChanged, RunEnded, Shown
 from parley_proto.envelope import Identity, digest
 from parley_proto.errors import ParleyError, PermanentError
 from parley_proto.specialist import Line
@@ -203,8 +203,12 @@ def answer(name: str) -> MessageShown:
     return MessageShown(name, "assistant", "Yes", 0, turn_id=name, final=True)
 
 
+def numbered(*entries: Shown) -> list[tuple[int, Shown]]:
+    return list(enumerate(entries, start=1))
+
+
 def test_what_arrives_during_a_turn_is_answered_by_the_next() -> None:
-    shown = list(enumerate([said("m-1"), said("m-2"), answer("a"), said("m-3"), answer("b")], start=1))
+    shown = numbered(said("m-1"), said("m-2"), answer("a"), said("m-3"), answer("b"))
     assert answered_at("c", shown, "m-1") == 3
     assert answered_at("c", shown, "m-2") == 5
     assert answered_at("c", shown, "m-3") == 0
@@ -212,12 +216,12 @@ def test_what_arrives_during_a_turn_is_answered_by_the_next() -> None:
 
 def test_a_choice_of_the_customers_takes_all_along() -> None:
     chosen = OwnerChanged("escalation", "billing", 2, "customer_choice", 0)
-    shown = list(enumerate([said("m-1"), said("m-2"), chosen, answer("a")], start=1))
+    shown = numbered(said("m-1"), said("m-2"), chosen, answer("a"))
     assert answered_at("c", shown, "m-2") == 4
 
 
 def test_a_cancelled_turn_answers_and_so_does_a_refusal() -> None:
     busy = MessageShown(digest("c", "m-2", "own"), "assistant", "Later", 0)
-    shown = list(enumerate([said("m-1"), said("m-2"), busy, RunEnded("t1", "cancelled", 0)], start=1))
+    shown = numbered(said("m-1"), said("m-2"), busy, RunEnded("t1", "cancelled", 0))
     assert answered_at("c", shown, "m-1") == 4
     assert answered_at("c", shown, "m-2") == 3

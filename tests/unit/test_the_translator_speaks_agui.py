@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from gateway_agui import OutOfOrder, Screen, Verifier
 
-from parley_gateway.agui import Said, Translator
+from parley_gateway.agui import Translator
+from parley_gateway.said import Said
 from parley_gateway.shadow import Shadow
 from parley_proto.conversation import (
     Delta,
@@ -249,6 +250,7 @@ def test_a_fixed_run_can_fail() -> None:
 )
 def test_the_verifier_catches_what_a_client_would_refuse(broken: list[dict[str, Any]]) -> None:
     verifier = Verifier()
+    for event in broken[:-1]:
+        verifier.feed(event)
     with pytest.raises(OutOfOrder):
-        for event in broken:
-            verifier.feed(event)
+        verifier.feed(broken[-1])

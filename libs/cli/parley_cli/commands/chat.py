@@ -1,0 +1,126 @@
+"""`parley chat`: a customer's side of a conversation, in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from typing import Any
+
+from parley_cli.client import Answer, Conversation, door
+from parley_cli.errors import CommandError
+from parley_cli.gateway import url_of
+
+
+def run(args: argparse.Namespace) -> int:
+    """Say one message, or one a line until the input ends; exit code 1 when one was not answered."""
+    return asyncio.run(_run(args))
+
+
+async def _run(args: argparse.Namespace) -> int:
+    shown = _Shown(quiet=args.json)
+    async with door(url_of(args), args.token) as through, Conversation(through, args.thread, shown.see) as conversation:
+        if not args.message:
+            return await _dialogue(conversation, args, shown)
+        await _say(conversation, args.message, args, shown)
+    return 0
+
+
+async def _dialogue(conversation: Conversation, args: argparse.Namespace, shown: _Shown) -> int:
+    code = 0
+    while (line := await asyncio.to_thread(_read)) is not None:
+        if not line.strip():
+            continue
+        try:
+            await _say(conversation, line, args, shown)
+        except CommandError as error:
+            print(f"parley: {error.message}", file=sys.stderr)
+            code = error.exit_code
+    return code
+
+
+async def _say(conversation: Conversation, text: str, args: argparse.Namespace, shown: _Shown) -> None:
+    try:
+        answer = await conversation.say(text, args.timeout)
+    except TimeoutError as error:
+        state = "was taken but not answered" if conversation.acked else "could not be sent"
+        where = f"; go on with --thread {conversation.thread}" if conversation.thread else ""
+        raise CommandError(f"The message {state} within {args.timeout:g} s{where}.") from error
+    if args.json:
+        print(json.dumps(_as_json(answer), ensure_ascii=False), flush=True)
+        return
+    shown.finish(answer)
+    if not args.thread:
+        print(f"thread {answer.thread_id}", file=sys.stderr)
+        args.thread = answer.thread_id
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    return {
+        "threadId": answer.thread_id,
+        "text": answer.text,
+        "specialty": answer.specialty,
+        "kind": answer.kind,
+        "citations": answer.citations,
+        "offline": answer.offline,
+        "ms": answer.ms,
+    }
+
+
+class _Shown:
+    """What stands on the screen: words as they come, and what happened beside them."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._ours: set[str] = set()
+        self._written = ""
+
+    def see(self, ev: dict[str, Any]) -> None:
+        if self._quiet:
+            return
+        match ev["type"]:
+            case "TEXT_MESSAGE_START" if ev["role"] != "user":
+                self._ours.add(ev["messageId"])
+                self._new_line()
+            case "TEXT_MESSAGE_CONTENT" if ev["messageId"] in self._ours:
+                self._write(ev["delta"])
+            case "ACTIVITY_SNAPSHOT":
+                self._beside(ev["activityType"], ev["content"])
+
+    def finish(self, answer: Answer) -> None:
+        """End the line, then say where the sentences come from."""
+        if not self._written:
+            self._write(answer.text)
+        self._new_line()
+        for citation in answer.citations:
+            place = citation.get("section") or citation.get("tool") or citation.get("document") or ""
+            print(f"  [{citation.get('n')}] {citation.get('title', '')}{f' ({place})' if place else ''}")
+        if answer.offline:
+            print("  (answered by the offline model)", file=sys.stderr)
+
+    def _beside(self, kind: str, content: dict[str, Any]) -> None:
+        if kind == "handoff" and content.get("previous"):
+            self._new_line()
+            print(f"· {content['previous']} hands over to {content['owner']}", file=sys.stderr)
+        elif kind == "notice":
+            self._new_line()
+            print(f"· {content['severity']}: {content['text']}", file=sys.stderr)
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        self._written += text
+
+    def _new_line(self) -> None:
+        if self._written and not self._written.endswith("\n"):
+            self._write("\n")
+        self._written = ""
+
+
+def _read() -> str | None:
+    """The next line of the input, None at its end; a prompt only for a person."""
+    if sys.stdin.isatty():
+        print("> ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    return line.rstrip("\n") if line else None

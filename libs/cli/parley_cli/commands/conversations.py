@@ -1,0 +1,83 @@
+"""`parley conversations show`: what was said and done, from the archive or, while that is down, from the log."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from parley_cli.errors import EXIT_USAGE, CommandError
+from parley_cli.operator import connected, identity
+from parley_cli.supervise.home import Home
+from parley_mesh.bus import Stored
+from parley_mesh.jetstream import NatsBus
+from parley_mesh.settings import MeshSettings
+from parley_proto import subjects
+from parley_proto.archive import Record, TranscriptReply, TranscriptRequest
+from parley_proto.envelope import decode, encode, valid_id
+from parley_proto.errors import TransientError
+
+_ARCHIVE_S = 5.0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print the record of one conversation; CommandError when there is none."""
+    if not valid_id(args.id):
+        raise CommandError(f"{args.id[:80]!r} is not a conversation's id: 16 to 64 of A-Z a-z 0-9 _ -.", EXIT_USAGE)
+    records = asyncio.run(_records(identity(Home.at(args.data)), args.id, args.tenant))
+    if not records:
+        raise CommandError(f"There is no conversation {args.id}.")
+    if args.json:
+        print(msgspec.json.format(msgspec.json.encode(records), indent=2).decode())
+    else:
+        for record in records:
+            print(line_of(record))
+    return 0
+
+
+def line_of(record: Record) -> str:
+    """One line a person can read: when, what, who, the words."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(record.at / 1000))
+    body = record.body
+    who = body.get("specialty") or body.get("owner") or body.get("role") or record.subject.split(".")[0]
+    said = body.get("text") or body.get("reason") or body.get("question") or ""
+    return f"{when}Z  {record.seq:>8}  {record.type:<20}  {who:<12}  {json.dumps(str(said), ensure_ascii=False)[1:-1]}"
+
+
+async def _records(who: MeshSettings, conversation: str, tenant: str) -> list[Record]:
+    async with connected(who) as client:
+        bus = NatsBus(client)
+        try:
+            request = encode(TranscriptRequest(conversation, tenant))
+            data = await bus.request(subjects.ARCHIVE_TRANSCRIPT, request, timeout=_ARCHIVE_S)
+        except TransientError as error:
+            print(f"The archive does not answer ({error.message}) This is what the log holds.", file=sys.stderr)
+            return await _from_log(bus, conversation)
+    reply: TranscriptReply = decode(data, TranscriptReply)
+    return reply.records
+
+
+async def _from_log(bus: NatsBus, conversation: str) -> list[Record]:
+    found = [await _all(bus, subjects.conv(conversation)), await _all(bus, subjects.out(conversation))]
+    checkpoint = await bus.last(subjects.checkpoint(conversation))
+    records = [record for group in found for record in group] + ([_record(checkpoint)] if checkpoint else [])
+    return sorted(records, key=lambda record: record.seq)
+
+
+async def _all(bus: NatsBus, subject: str) -> list[Record]:
+    records: list[Record] = []
+    seq = 0
+    while stored := await bus.next(subject, seq):
+        seq = stored.seq
+        records.append(_record(stored))
+    return records
+
+
+def _record(stored: Stored) -> Record:
+    body: dict[str, Any] = decode(stored.data, dict[str, Any])
+    return Record(stored.seq, stored.subject, str(body.get("type", "Checkpoint")), stored.at, body)

@@ -1,0 +1,221 @@
+"""Everything a supervisor needs to know before it starts anything: read, chosen, checked, written down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from parley_cli.supervise import nats, plan, ports, postgres, probe, process, secrets, services, state
+from parley_cli.supervise.home import Home, write_private
+from parley_cli.supervise.keeper import Child
+from parley_cli.supervise.services import Service
+from parley_cli.supervise.settings import UpSettings
+from parley_mesh.identities import OPERATOR
+from parley_mesh.settings import MeshSettings, load
+from parley_mesh.topology import TopologySettings
+
+_ORPHANS_S = 5.0
+
+
+class Assembly(msgspec.Struct):
+    """The mesh as it is to run. `replicas` and `ports` change when it is scaled."""
+
+    home: Home
+    settings: UpSettings
+    mesh: MeshSettings
+    topology: TopologySettings
+    services: Sequence[Service]
+    known: secrets.Secrets
+    replicas: dict[str, int]
+    wishes: dict[str, int]
+    ports: dict[str, int]
+    environ: Mapping[str, str]
+
+    @property
+    def nats_url(self) -> str:
+        return f"nats://{self.settings.host}:{self.ports[plan.NATS]}"
+
+    @property
+    def url(self) -> str:
+        """The chat's address; empty where there is no gateway."""
+        port = self.ports.get(f"{plan.GATEWAY}-1")
+        return f"http://{self.settings.host}:{port}" if port else ""
+
+    @property
+    def specialties(self) -> list[str]:
+        return [service.name for service in self.services if service.specialist]
+
+    @property
+    def cluster(self) -> postgres.Cluster:
+        password = self.known.postgres_password(postgres.SUPERUSER)
+        return postgres.Cluster(self.home.postgres, self.settings.host, self.ports[plan.POSTGRES], password)
+
+    @property
+    def roles(self) -> list[postgres.Role]:
+        """Roles for each service with a setting `database_url`; two where it keeps its schema's owner apart."""
+        return [role for service in self.services for role in _roles_of(service, self.known)]
+
+    def operator(self) -> MeshSettings:
+        password = self.known.nats_password(OPERATOR)
+        return MeshSettings(nats_url=self.nats_url, nats_user=OPERATOR, nats_password=password)
+
+
+def assemble(home: Home, replicas: str, environ: Mapping[str, str]) -> Assembly:
+    """Read every setting and choose every port. SettingsError or CommandError before anything has started."""
+    settings = load(UpSettings, "up", environ)
+    mesh = load(MeshSettings, "mesh", environ)
+    topology = load(TopologySettings, "topology", environ)
+    found = services.discover(settings.only)
+    counts = plan.read_replicas(replicas, found)
+    wishes = wishes_of(settings, found, counts, environ)
+    earlier = state.read(home)
+    chosen = ports.choose(wishes, earlier.ports if earlier else {}, partial(ports.is_free, settings.host))
+    known = secrets.load(home)
+    _keep_master_key(home, known)
+    made = Assembly(home, settings, mesh, topology, found, known, counts, wishes, chosen, environ)
+    for service in found:
+        services.check(service, instance_of(made, service, f"{service.name}-1").environ)
+    secrets.save(home, known)
+    return made
+
+
+def wishes_of(
+    settings: UpSettings, found: Sequence[Service], replicas: Mapping[str, int], environ: Mapping[str, str]
+) -> dict[str, int]:
+    """The port that each child would like: a service's own setting `port` is its first instance's wish."""
+    base = settings.port_base
+    if base:
+        fixed = {plan.NATS: base, plan.NATS_MONITOR: base + 1, plan.POSTGRES: base + 2}
+        return plan.port_wishes(found, replicas, fixed, base + 10)
+    nats_port = settings.nats_port
+    fixed = {plan.NATS: nats_port, plan.NATS_MONITOR: nats_port + 4000, plan.POSTGRES: settings.postgres_port}
+    fixed |= {f"{s.name}-1": port for s in found if (port := services.port_of(s, environ))}
+    return plan.port_wishes(found, replicas, fixed, plan.FIRST_SERVICE_PORT)
+
+
+def grow(made: Assembly, name: str, count: int) -> None:
+    """Give service `name` ports for `count` instances; those that run keep theirs."""
+    made.replicas[name] = count
+    wishes = wishes_of(made.settings, made.services, made.replicas, made.environ)
+    new = {child: wish for child, wish in wishes.items() if child not in made.ports}
+    taken = frozenset(made.ports.values())
+    made.ports |= ports.choose(new, {}, partial(ports.is_free, made.settings.host), taken)
+
+
+def instance_of(made: Assembly, service: Service, name: str) -> plan.Instance:
+    port = made.ports[name]
+    found = services.found_settings(service, made.environ)
+    environ = plan.environment(service, name, port, _given(made), found, made.environ)
+    return plan.Instance(name, service, port, environ)
+
+
+def child_of(made: Assembly, instance: plan.Instance) -> Child:
+    """A service's process, ready when its /readyz says so."""
+    log = made.home.log_of(instance.name)
+    launch = process.Launch(instance.argv, instance.environ, log)
+    reason = partial(probe.http_reason, made.settings.host, instance.port, "/readyz")
+    return Child(instance.name, instance.service.name, instance.port, launch, reason, _rotating(made, instance.name))
+
+
+def nats_child(made: Assembly) -> Child:
+    config_file = made.home.root / "nats.conf"
+    write_private(config_file, nats.render(_nats_config(made)))
+    monitor = made.ports[plan.NATS_MONITOR]
+    launch = process.Launch(nats.argv(config_file), _plain(made.environ), made.home.log_of(plan.NATS))
+    reason = partial(probe.http_reason, made.settings.host, monitor, "/healthz")
+    return Child(plan.NATS, "nats", made.ports[plan.NATS], launch, reason, _rotating(made, plan.NATS))
+
+
+def postgres_child(made: Assembly) -> Child:
+    cluster = made.cluster
+
+    async def before() -> None:
+        await _rotating(made, plan.POSTGRES)()
+        await _orphans_gone(cluster)
+
+    launch = process.Launch(
+        postgres.argv(cluster),
+        _plain(made.environ),
+        made.home.log_of(plan.POSTGRES),
+        postgres.system_user(),
+        stop=signal.SIGINT,
+        # An immediate shutdown: the server takes its own children along, which SIGKILL would leave for a while.
+        orphaned=signal.SIGQUIT,
+    )
+    reason = partial(postgres.answers, cluster)
+    return Child(plan.POSTGRES, "postgres", cluster.port, launch, reason, before)
+
+
+def _given(made: Assembly) -> plan.Given:
+    known, host, home = made.known, made.settings.host, made.home
+    backoffice = made.ports.get(f"{plan.BACKOFFICE}-1")
+    return plan.Given(
+        host=host,
+        nats_url=made.nats_url,
+        nats_passwords={s.name: known.nats_password(s.name) for s in made.services if s.on_nats},
+        database_urls={role.name: made.cluster.url(role.name, role.password) for role in made.roles},
+        backoffice_url=f"http://{host}:{backoffice}" if backoffice else "",
+        backoffice_token=known.token("backoffice"),
+        ticket_secret=known.token("ticket"),
+        master_key_file=str(home.master_key),
+        folder=home.root,
+    )
+
+
+def _roles_of(service: Service, known: secrets.Secrets) -> list[postgres.Role]:
+    fields = services.settings_type(service).__struct_fields__
+    if "database_url" not in fields:
+        return []
+    password = known.postgres_password(service.name)
+    if "migrate_database_url" not in fields:
+        return [postgres.Role(service.name, password)]
+    owner = plan.owner_of(service.name)
+    writer = postgres.Role(service.name, password, makes_schemas=False, member_of=f"parley_{service.name}_writer")
+    return [postgres.Role(owner, known.postgres_password(owner)), writer]
+
+
+def _nats_config(made: Assembly) -> nats.NatsConfig:
+    users = [OPERATOR, *(service.name for service in made.services if service.on_nats)]
+    return nats.NatsConfig(
+        host=made.settings.host,
+        port=made.ports[plan.NATS],
+        monitor_port=made.ports[plan.NATS_MONITOR],
+        store=made.home.nats,
+        passwords={name: made.known.nats_password(name) for name in users},
+        specialties=made.specialties,
+        shards=made.mesh.shards,
+        max_file_store=made.settings.max_file_store,
+        sync_interval=made.settings.sync_interval,
+    )
+
+
+def _keep_master_key(home: Home, known: secrets.Secrets) -> None:
+    # In a file of its own: what stands in an environment shows in process lists and crash reports.
+    write_private(home.master_key, known.key("master").encode())
+
+
+def _plain(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment without anybody's secrets, for programs that are not ours."""
+    return {name: environ[name] for name in ("PATH", "HOME", "LANG", "TZ", "TMPDIR") if name in environ}
+
+
+def _rotating(made: Assembly, name: str) -> Callable[[], Awaitable[None]]:
+    async def rotate() -> None:
+        process.rotate(made.home.log_of(name), made.settings.log_bytes)
+
+    return rotate
+
+
+async def _orphans_gone(cluster: postgres.Cluster) -> None:
+    """After a kill of the server its backends still hold the shared memory: no new server before they are gone."""
+    deadline = asyncio.get_running_loop().time() + _ORPHANS_S
+    while left := postgres.left_over(cluster.folder):
+        if asyncio.get_running_loop().time() > deadline:
+            for orphan in left:
+                os.kill(orphan.pid, signal.SIGKILL)
+        await asyncio.sleep(0.02)

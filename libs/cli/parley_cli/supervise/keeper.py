@@ -1,0 +1,127 @@
+"""Keeps one child running: starts it, sees it fall, starts it again, gives up when it falls too often."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from parley_cli.errors import CommandError
+from parley_cli.supervise.intensity import Intensity
+from parley_cli.supervise.process import Launch, Process, said_last, start
+
+SETTINGS_ARE_WRONG = 2
+_PROBE_EVERY_S = 0.05
+
+
+async def _nothing() -> None:
+    return None
+
+
+class Child(msgspec.Struct, frozen=True):
+    """What is to be kept: how it starts, how it is asked whether it is ready, what must happen before a start."""
+
+    name: str
+    service: str
+    port: int
+    launch: Launch
+    reason: Callable[[], Awaitable[str]]
+    before: Callable[[], Awaitable[None]] = _nothing
+
+
+class Keeper:
+    """One child and its life. `changed` is called after each start and end, `gave_up` once, with the reason."""
+
+    def __init__(
+        self,
+        child: Child,
+        intensity: Intensity,
+        changed: Callable[[], None],
+        gave_up: Callable[[CommandError], None],
+    ) -> None:
+        self.child = child
+        self.restarts = 0
+        self.since = 0.0
+        self.reason = "has not been started."
+        self.process: Process | None = None
+        self._intensity = intensity
+        self._changed = changed
+        self._gave_up = gave_up
+        self._was_ready = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the child, and again whenever it falls, until `stop`."""
+        await self._begin()
+        self._task = asyncio.create_task(self._keep(), name=f"keep {self.child.name}")
+
+    async def wait_ready(self, within_s: float) -> None:
+        """Return when the child says that it is ready; CommandError with its reason when it takes too long."""
+        deadline = time.monotonic() + within_s
+        while reason := await self.child.reason():
+            self.reason = reason
+            if time.monotonic() > deadline:
+                raise CommandError(f"{self.child.name} is not ready after {within_s:g} s: {reason}")
+            await asyncio.sleep(_PROBE_EVERY_S)
+        self.reason = ""
+        self._was_ready = True
+
+    async def stop(self, patience_s: float) -> None:
+        """End the child for good, by force when its patience is over."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self.process and self.process.exit_code is None:
+            await self.process.stop(patience_s)
+
+    async def replace(self, child: Child, patience_s: float) -> None:
+        """Stop the child and start `child` in its place; a restart that was asked for is not a fall."""
+        await self.stop(patience_s)
+        self.child = child
+        self._was_ready = False
+        self.restarts += 1
+        await self.start()
+
+    def kill(self, number: int) -> None:
+        if self.process and self.process.exit_code is None:
+            self.process.signal(number)
+
+    async def _begin(self) -> None:
+        await self.child.before()
+        try:
+            self.process = await start(self.child.launch)
+        except OSError as error:
+            raise CommandError(f"{self.child.name} can't be started: {error}.") from error
+        self.since = time.time()
+        self._changed()
+
+    async def _keep(self) -> None:
+        while self.process:
+            code = await self.process.wait()
+            wait_s = self._intensity.fell(time.monotonic())
+            if wait_s is None or (code == SETTINGS_ARE_WRONG and not self._was_ready):
+                self._gave_up(self._farewell(code, too_often=wait_s is None))
+                return
+            await asyncio.sleep(wait_s)
+            try:
+                await self._begin()
+            except CommandError as error:
+                self._gave_up(error)
+                return
+            self.restarts += 1
+            self._changed()
+
+    def _farewell(self, code: int, *, too_often: bool) -> CommandError:
+        said = said_last(self.child.launch.log) or "it said nothing"
+        if too_often:
+            text = f"{self.child.name} fell too often ({_how(code)}), so everything was stopped. Its last words: {said}"
+            return CommandError(text)
+        return CommandError(f"{self.child.name} refuses its settings: {said}", SETTINGS_ARE_WRONG)
+
+
+def _how(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,37 @@
+"""Is a child ready? Asked over HTTP, in a few lines, so that the supervisor needs no HTTP library."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+
+async def http_reason(host: str, port: int, path: str, patience_s: float = 2.0) -> str:
+    """Empty when `path` answers 200, else one sentence why not: the service's own where it gives one."""
+    try:
+        status, body = await asyncio.wait_for(_get(host, port, path), patience_s)
+    except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return f"{host}:{port} does not answer yet."
+    return "" if status == 200 else _said(body) or f"{host}:{port}{path} answers {status}."
+
+
+async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    return int(head.split(None, 2)[1]), body
+
+
+def _said(body: bytes) -> str:
+    try:
+        content = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return ""
+    if not isinstance(content, dict):
+        return ""
+    return str(content.get("reason") or content.get("message") or "")

@@ -1,0 +1,209 @@
+"""The supervisor: starts the mesh stage by stage, keeps it running, drains it from the door inwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from parley_cli.errors import EXIT_USAGE, CommandError
+from parley_cli.operator import connected
+from parley_cli.supervise import assembly, control, plan, ports, postgres, services, state
+from parley_cli.supervise.assembly import Assembly
+from parley_cli.supervise.intensity import Intensity
+from parley_cli.supervise.keeper import Child, Keeper
+from parley_cli.supervise.process import Process
+from parley_cli.supervise.report import Report
+from parley_mesh import topology
+
+
+class Supervisor:
+    """One mesh on this machine, from its start to its end."""
+
+    def __init__(self, made: Assembly, report: Report) -> None:
+        self._made = made
+        self._report = report
+        self._keepers: dict[str, Keeper] = {}
+        self._gave_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stopping = asyncio.Event()
+        self._hurrying = False
+        self._busy = asyncio.Lock()
+        self._state = state.State(os.getpid(), state.birth(os.getpid()), time.time())
+
+    async def run(self) -> None:
+        """Until SIGTERM or Ctrl-C; CommandError when the mesh could not be started or kept running."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        self._write()
+        server = await control.serve(self._made.home.control, self._carry_out)
+        try:
+            await self._until_the_end()
+        finally:
+            server.close()
+            await self._stop_all()
+            self._made.home.control.unlink(missing_ok=True)
+
+    async def _until_the_end(self) -> None:
+        starting = asyncio.create_task(self._start_all(), name="start")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop")
+        try:
+            ends: list[asyncio.Future[Any]] = [stopping, self._gave_up]
+            await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done() and not self._gave_up.done() and not starting.exception():
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for ended in (self._gave_up, starting):
+                if ended.done():
+                    ended.result()
+        finally:
+            for task in (starting, stopping):
+                task.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
+
+    def _asked_to_stop(self) -> None:
+        if self._stopping.is_set() and not self._hurrying:
+            self._hurrying = True
+            for keeper in self._all():
+                keeper.kill(signal.SIGQUIT if keeper.child.name == plan.POSTGRES else signal.SIGKILL)
+        self._stopping.set()
+
+    # Starting
+
+    async def _start_all(self) -> None:
+        for sentence in ports.changed(self._made.wishes, self._made.ports):
+            self._report.say(sentence)
+        began = time.monotonic()
+        await self._start_group(await self._foundations())
+        await asyncio.gather(self._lay_streams(), postgres.provide(self._made.cluster, self._made.roles))
+        for group in plan.stages(self._made.services):
+            names = [(service, name) for service in group for name in plan.names_of(service, self._made.replicas)]
+            await self._start_group([self._child(service, name) for service, name in names])
+        self._state.phase = "ready"
+        self._write()
+        self._report.say(f"Parley is ready after {time.monotonic() - began:.1f} s.")
+        self._report.ready(self._made.url)
+
+    async def _foundations(self) -> list[Child]:
+        if await asyncio.to_thread(postgres.prepare, self._made.cluster):
+            self._report.say(f"Made a PostgreSQL cluster in {self._made.home.postgres}.")
+        return [assembly.nats_child(self._made), assembly.postgres_child(self._made)]
+
+    async def _lay_streams(self) -> None:
+        shards, settings = self._made.mesh.shards, self._made.topology
+        async with connected(self._made.operator()) as client:
+            await topology.apply(client, self._made.specialties, shards=shards, settings=settings)
+
+    async def _start_group(self, children: Sequence[Child]) -> None:
+        keepers = [self._keeper(child) for child in children]
+        self._keepers |= {keeper.child.name: keeper for keeper in keepers}
+        await asyncio.gather(*(keeper.start() for keeper in keepers))
+        waiting = {asyncio.create_task(k.wait_ready(self._made.settings.ready_s)): k for k in keepers}
+        try:
+            await self._report_as_they_come(waiting)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _report_as_they_come(self, waiting: dict[asyncio.Task[None], Keeper]) -> None:
+        left = set(waiting)
+        while left:
+            done, left = await asyncio.wait(left, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+                child = waiting[task].child
+                self._report.say(f"{child.name} is ready on port {child.port}.")
+            self._report.waiting("waiting for " + ", ".join(sorted(waiting[task].child.name for task in left)))
+
+    def _child(self, service: services.Service, name: str) -> Child:
+        return assembly.child_of(self._made, assembly.instance_of(self._made, service, name))
+
+    def _keeper(self, child: Child) -> Keeper:
+        intensity = Intensity(self._made.settings.restarts, self._made.settings.restart_window_s)
+        return Keeper(child, intensity, self._write, self._give_up)
+
+    def _give_up(self, error: CommandError) -> None:
+        if not self._gave_up.done():
+            self._gave_up.set_exception(error)
+
+    # Stopping
+
+    async def _stop_all(self) -> None:
+        """From the door inwards, NATS last, so that whoever still works can still write down what it did."""
+        self._state.phase = "stopping"
+        self._write()
+        for group in plan.drain_order({keeper.child.service for keeper in self._all()}, self._made.specialties):
+            leaving = [keeper for keeper in self._all() if keeper.child.service in group]
+            self._report.waiting("stopping " + ", ".join(keeper.child.name for keeper in leaving))
+            await asyncio.gather(*(keeper.stop(self._patience()) for keeper in leaving))
+        self._write()
+
+    def _patience(self) -> float:
+        return 0.0 if self._hurrying else self._made.settings.drain_s
+
+    # Orders from other commands
+
+    async def _carry_out(self, order: control.Order) -> str:
+        if self._state.phase != "ready":
+            raise CommandError(f"Parley is {self._state.phase}; try again when it is ready.")
+        async with self._busy:
+            return await (self._restart(order.what) if order.verb == "restart" else self._scale(order.what))
+
+    async def _restart(self, what: str) -> str:
+        chosen = [keeper for keeper in self._all() if what in (keeper.child.name, keeper.child.service)]
+        if not chosen:
+            known = ", ".join(keeper.child.name for keeper in self._all())
+            raise CommandError(f"There is no instance {what!r}; there are {known}.", EXIT_USAGE)
+        for keeper in chosen:
+            # Made first, and checked: with wrong settings the old one keeps running.
+            child = self._renewed(keeper.child)
+            await keeper.replace(child, self._made.settings.drain_s)
+            await keeper.wait_ready(self._made.settings.ready_s)
+        return f"{what} has been restarted."
+
+    def _renewed(self, child: Child) -> Child:
+        if child.name == plan.NATS:
+            return assembly.nats_child(self._made)
+        if child.name == plan.POSTGRES:
+            return assembly.postgres_child(self._made)
+        service = next(service for service in self._made.services if service.name == child.service)
+        instance = assembly.instance_of(self._made, service, child.name)
+        services.check(service, instance.environ)
+        return self._child(service, child.name)
+
+    async def _scale(self, what: str) -> str:
+        for name, count in plan.read_replicas(what, self._made.services).items():
+            service = next(service for service in self._made.services if service.name == name)
+            await self._scale_to(service, count)
+        return f"Scaled: {what}."
+
+    async def _scale_to(self, service: services.Service, count: int) -> None:
+        wanted = plan.names_of(service, {service.name: count})
+        assembly.grow(self._made, service.name, count)
+        surplus = [k for k in self._all() if k.child.service == service.name and k.child.name not in wanted]
+        for keeper in surplus:
+            await keeper.stop(self._made.settings.drain_s)
+            self._keepers.pop(keeper.child.name)
+        missing = [name for name in wanted if name not in self._keepers]
+        await self._start_group([self._child(service, name) for name in missing])
+        self._write()
+
+    # What others can read
+
+    def _all(self) -> list[Keeper]:
+        return list(self._keepers.values())
+
+    def _write(self) -> None:
+        self._state.url = self._made.url
+        self._state.nats_url = self._made.nats_url
+        self._state.ports = self._made.ports
+        self._state.children = {k.child.name: _state_of(k, k.process) for k in self._all() if k.process}
+        state.write(self._made.home, self._state)
+
+
+def _state_of(keeper: Keeper, process: Process) -> state.ChildState:
+    child = keeper.child
+    return state.ChildState(child.service, process.pid, process.born, child.port, keeper.restarts, keeper.since)

@@ -1,0 +1,1 @@
+"""What the tests share: servers, a running mesh, a scripted provider."""

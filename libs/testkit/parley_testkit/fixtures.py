@@ -1,0 +1,48 @@
+"""Fixtures that many tests use; tests/conftest.py takes them in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from parley_testkit import requirements
+from parley_testkit.mesh import RunningMesh
+from parley_testkit.nats_server import NatsServer
+from parley_testkit.postgres import Postgres
+
+
+@pytest.fixture
+async def nats_server() -> AsyncIterator[NatsServer]:
+    """A nats-server with an empty store."""
+    async with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres() -> AsyncIterator[Postgres]:
+    """An empty PostgreSQL cluster with the roles of the services that have a database."""
+    async with Postgres(["backoffice", "archiver"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mesh(request: pytest.FixtureRequest) -> Iterator[RunningMesh]:
+    """The whole mesh, started once for all journeys; its logs stay when a test has failed."""
+    running = RunningMesh()
+    failed_before = request.session.testsfailed
+    try:
+        running.start()
+        yield running
+    finally:
+        running.end(keep=request.session.testsfailed > failed_before)
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    return requirements.browser_path()
+
+
+@pytest.fixture(scope="session")
+def nats_command() -> str:
+    return requirements.nats_command()

@@ -1,0 +1,1 @@
+"""The tables of the archive, as numbered SQL files, and its roles."""

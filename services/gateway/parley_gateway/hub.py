@@ -1,0 +1,121 @@
+"""Fan-out: one reader of the resume log an instance, one subscription an open conversation, many listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from parley_mesh.bus import Listener, Stored, Subscription
+from parley_mesh.telemetry import log
+from parley_proto import subjects
+from parley_proto.broadcast import Notice
+from parley_proto.conversation import Live, MessageShown, OwnerChanged, Shown
+from parley_proto.envelope import decode
+from parley_proto.errors import PermanentError
+
+OUT = "out."
+Listen = Callable[[str, Listener], Awaitable[Subscription]]
+
+
+class Reader(Protocol):
+    """Somebody who follows a conversation; none of these may block."""
+
+    conversation: str
+
+    def on_shown(self, seq: int, entry: Shown) -> None: ...
+    def on_live(self, item: Live) -> None: ...
+    def on_notice(self, notice: Notice) -> None: ...
+
+
+class Room:
+    """The readers of one conversation here, and who owns it as far as they were told."""
+
+    def __init__(self) -> None:
+        self.readers: set[Reader] = set()
+        self.subscription: Subscription | None = None
+        self.owner = ""
+
+
+class Hub:
+    """Only committed entries come from the log; core NATS carries nothing but `live.<cid>` (design.md, 'One log').
+
+    `offline` is what the last answer of a model said about it, None before there was one.
+    """
+
+    def __init__(self, listen: Listen) -> None:
+        self._listen = listen
+        self._rooms: dict[str, Room] = {}
+        self.offline: bool | None = None
+
+    @property
+    def open_rooms(self) -> int:
+        return len(self._rooms)
+
+    async def join(self, reader: Reader) -> None:
+        """From now on `reader` hears everything new; TransientError when the mesh can't be heard."""
+        room = self._rooms.get(reader.conversation)
+        if room:
+            room.readers.add(reader)
+            return
+        room = self._rooms[reader.conversation] = Room()
+        room.readers.add(reader)
+        try:
+            subscription = await self._listen(subjects.live(reader.conversation), self._hear)
+        except BaseException:
+            self._rooms.pop(reader.conversation, None)
+            raise
+        if self._rooms.get(reader.conversation) is room:
+            room.subscription = subscription
+        else:
+            await subscription.close()
+
+    async def leave(self, reader: Reader) -> None:
+        room = self._rooms.get(reader.conversation)
+        if room is None:
+            return
+        room.readers.discard(reader)
+        if not room.readers:
+            self._rooms.pop(reader.conversation)
+            if room.subscription:
+                await room.subscription.close()
+
+    def owned_by(self, conversation: str, owner: str) -> None:
+        """Who owns it, for notices that concern one specialty."""
+        if room := self._rooms.get(conversation):
+            room.owner = owner
+
+    def shown(self, stored: Stored) -> None:
+        """A committed entry of any conversation: told to those who follow it here."""
+        room = self._rooms.get(stored.subject.removeprefix(OUT))
+        entry = _read(stored.data, Shown, stored.subject) if room else None
+        if room is None or entry is None:
+            return
+        if isinstance(entry, OwnerChanged):
+            room.owner = entry.owner
+        elif isinstance(entry, MessageShown) and entry.model:
+            self.offline = entry.offline
+        for reader in tuple(room.readers):
+            reader.on_shown(stored.seq, entry)
+
+    def notice(self, notice: Notice) -> None:
+        for room in tuple(self._rooms.values()):
+            if notice.scope in ("all", room.owner):
+                for reader in tuple(room.readers):
+                    reader.on_notice(notice)
+
+    async def _hear(self, subject: str, data: bytes, _headers: dict[str, str]) -> None:
+        room = self._rooms.get(subject.removeprefix("live."))
+        item = _read(data, Live, subject) if room else None
+        if room is None or item is None:
+            return
+        for reader in tuple(room.readers):
+            reader.on_live(item)
+
+
+def _read(data: bytes, kind: Any, subject: str) -> Any:
+    try:
+        return decode(data, kind)
+    except PermanentError as error:
+        # During a rolling upgrade a newer service may say what this one does not know yet.
+        log("parley.gateway").warning("entry not understood", extra={"subject": subject, "reason": error.message})
+        return None

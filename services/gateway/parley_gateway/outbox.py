@@ -1,0 +1,96 @@
+"""What waits for one reader: bounded, and shorter for a slow one, because its words are put together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from parley_gateway.said import Said
+
+MAX_WAITING = 512
+MAX_CHARACTERS = 512 * 1024
+_CONTENT = "TEXT_MESSAGE_CONTENT"
+
+
+class Plain(msgspec.Struct, frozen=True):
+    """A frame that is no event: welcome, ack, error and so on."""
+
+    frame: dict[str, Any]
+
+
+Waiting = Said | Plain
+
+
+class Outbox:
+    """A queue with one reader. Words of one message in a row become one event; nothing else is ever dropped.
+
+    When it is full, `overflowed` is set and nothing more goes in: the reader has to come again and resume.
+    """
+
+    def __init__(self, limit: int = MAX_WAITING) -> None:
+        self._limit = limit
+        self._items: list[Waiting] = []
+        self._characters = 0
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closed = False
+        self.overflowed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def push(self, item: Waiting) -> None:
+        """Add without waiting; sets `overflowed` when there is no room."""
+        if self._closed or self.overflowed.is_set():
+            return
+        merged = _merged(self._items[-1], item) if self._items else None
+        if merged:
+            self._items[-1] = merged
+        elif len(self._items) >= self._limit:
+            self.overflowed.set()
+            return
+        else:
+            self._items.append(item)
+        self._characters += _length(item)
+        if self._characters > MAX_CHARACTERS:
+            self.overflowed.set()
+        self._filled.set()
+        if len(self._items) >= self._limit // 2 or self._characters > MAX_CHARACTERS // 2:
+            self._room.clear()
+
+    async def roomy(self) -> None:
+        """Returns when the outbox is less than half full: for what can wait, such as a replay."""
+        await self._room.wait()
+
+    def close(self) -> None:
+        """Nothing more goes in; what waits can still be taken."""
+        self._closed = True
+        self._filled.set()
+
+    async def take(self) -> list[Waiting]:
+        """Everything that waits, at least one; nothing at all when the outbox is closed and empty."""
+        await self._filled.wait()
+        return self.drain()
+
+    def drain(self) -> list[Waiting]:
+        items, self._items = self._items, []
+        self._characters = 0
+        self._room.set()
+        if not self._closed:
+            self._filled.clear()
+        return items
+
+
+def _merged(last: Waiting, item: Waiting) -> Said | None:
+    if not isinstance(last, Said) or not isinstance(item, Said):
+        return None
+    if last.ev["type"] != _CONTENT or item.ev["type"] != _CONTENT or last.ev["messageId"] != item.ev["messageId"]:
+        return None
+    return Said(last.ev | {"delta": last.ev["delta"] + item.ev["delta"]})
+
+
+def _length(item: Waiting) -> int:
+    return len(item.ev.get("delta", "")) if isinstance(item, Said) else 0

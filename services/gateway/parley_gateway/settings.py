@@ -1,0 +1,77 @@
+"""What the operator decides about the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from parley_proto.errors import SettingsError
+
+SHORTEST_SECRET = 32
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Section `gateway`. Names that end in `_s` are seconds, in `_ms` milliseconds.
+
+    `jwt_secret` (HS256) or `jwt_public_key` (RS256; a PEM text or the path of a file with it) is needed with
+    `auth=jwt`. `ticket_secret` must be the same on all instances; empty means one of this process only.
+    `offline_model` is what /v1/meta says about the model before an answer has shown it.
+    `origins` are the further web origins that may connect, separated by commas; the page's own always may.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    auth: Literal["off", "jwt"] = "off"
+    jwt_secret: str = ""
+    jwt_public_key: str = ""
+    jwt_audience: str = ""
+    jwt_issuer: str = ""
+    ticket_secret: str = ""
+    ticket_s: int = 30
+    origins: str = ""
+    demo_customers: int = 200
+    messages_per_minute: int = 100
+    frames_per_minute: int = 600
+    max_sockets: int = 5000
+    max_sockets_per_principal: int = 20
+    hello_s: float = 10.0
+    accept_s: float = 15.0
+    run_s: float = 300.0
+    reconnect_spread_ms: int = 5000
+    offline_model: Literal["unknown", "yes", "no"] = "unknown"
+
+    def __repr__(self) -> str:
+        return f"Settings(auth={self.auth!r}, host={self.host!r}, port={self.port})"
+
+
+def check(settings: Settings) -> None:
+    """SettingsError names what can't work together; called before anything is built."""
+    if settings.ticket_secret and len(settings.ticket_secret) < SHORTEST_SECRET:
+        raise SettingsError(f"PARLEY_GATEWAY_TICKET_SECRET must have {SHORTEST_SECRET} characters or more.")
+    if not 1 <= settings.demo_customers <= 9999:
+        raise SettingsError("PARLEY_GATEWAY_DEMO_CUSTOMERS must be between 1 and 9999.")
+    if settings.auth == "jwt":
+        _check_keys(settings)
+
+
+def public_key(settings: Settings) -> str:
+    """The PEM text of `jwt_public_key`, read from its file where it is a path; '' when there is none."""
+    value = settings.jwt_public_key.strip()
+    if not value or value.startswith("-----BEGIN"):
+        return value
+    try:
+        return Path(value).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"PARLEY_GATEWAY_JWT_PUBLIC_KEY is neither a PEM text nor a file: {error}.") from error
+
+
+def _check_keys(settings: Settings) -> None:
+    if bool(settings.jwt_secret) == bool(settings.jwt_public_key):
+        raise SettingsError(
+            "With PARLEY_GATEWAY_AUTH=jwt set either PARLEY_GATEWAY_JWT_SECRET (HS256) "
+            "or PARLEY_GATEWAY_JWT_PUBLIC_KEY (RS256), and not both."
+        )
+    if settings.jwt_secret and len(settings.jwt_secret.encode()) < SHORTEST_SECRET:
+        raise SettingsError(f"PARLEY_GATEWAY_JWT_SECRET must have {SHORTEST_SECRET} bytes or more (RFC 7518, 3.2).")

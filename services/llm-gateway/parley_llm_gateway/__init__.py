@@ -1,0 +1,1 @@
+"""The llm-gateway: every call to a model goes through here."""

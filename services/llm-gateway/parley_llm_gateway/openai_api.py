@@ -1,0 +1,248 @@
+"""OpenAI's HTTP shapes on our side of the door: their request as ours, our events as theirs. Pure.
+
+What we can't honour (`n` above 1, a forced tool, JSON mode, images) is refused; sampling settings that only
+change style (`top_p`, `seed`, penalties) and labels (`user`, `metadata`) are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from parley_llm_gateway.wire import call_body
+from parley_proto.errors import PermanentError
+from parley_proto.llm import (
+    ChatMessage,
+    CompletionEvent,
+    CompletionRequest,
+    Failed,
+    Finished,
+    TextDelta,
+    ToolCall,
+    ToolCalled,
+    ToolSpec,
+)
+
+
+class Part(msgspec.Struct):
+    type: str
+    text: str = ""
+
+
+class CalledFunction(msgspec.Struct):
+    name: str
+    arguments: str = ""
+
+
+class Called(msgspec.Struct):
+    id: str
+    function: CalledFunction
+
+
+class Message(msgspec.Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[Part] | None = None
+    tool_calls: list[Called] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+
+
+class Function(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(msgspec.Struct):
+    function: Function
+    type: Literal["function"] = "function"
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
+class ChatBody(msgspec.Struct):
+    """The body of `POST /v1/chat/completions`, as far as it is honoured."""
+
+    messages: list[Message]
+    model: str = ""
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Any = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    response_format: dict[str, Any] | None = None
+
+
+_bodies = msgspec.json.Decoder(ChatBody)
+
+
+def read_body(data: bytes) -> ChatBody:
+    """Raises PermanentError for what is no body, or asks for what we can't do."""
+    try:
+        body = _bodies.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PermanentError(f"The request can't be read: {error}.", code="malformed") from error
+    for wrong, name in (
+        (body.n not in (None, 1), "n above 1"),
+        (body.tool_choice not in (None, "auto", "none"), "a forced tool_choice"),
+        ((body.response_format or {}).get("type", "text") != "text", "response_format"),
+    ):
+        if wrong:
+            raise PermanentError(f"{name} is not supported here.", code="unsupported")
+    return body
+
+
+def to_request(body: ChatBody, request_id: str, caller: str, deadline_at: int) -> CompletionRequest:
+    return CompletionRequest(
+        request_id=request_id,
+        tenant=caller,
+        conversation=request_id,
+        messages=[_message(message) for message in body.messages],
+        deadline_at=deadline_at,
+        tools=[] if body.tool_choice == "none" else [_tool(tool) for tool in body.tools or []],
+        model=body.model,
+        temperature=body.temperature,
+        max_tokens=body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens,
+    )
+
+
+def _message(message: Message) -> ChatMessage:
+    calls = [ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or []]
+    return ChatMessage(
+        role="system" if message.role == "developer" else message.role,
+        content=_text(message.content),
+        tool_calls=calls,
+        tool_call_id=message.tool_call_id or "",
+        name=message.name or "",
+    )
+
+
+def _text(content: str | list[Part] | None) -> str:
+    if not isinstance(content, list):
+        return content or ""
+    for part in content:
+        if part.type not in ("text", "refusal"):
+            raise PermanentError(f"Content of type {part.type[:40]!r} is not supported here.", code="unsupported")
+    return "".join(part.text for part in content)
+
+
+def _tool(tool: Tool) -> ToolSpec:
+    return ToolSpec(tool.function.name, tool.function.description or "", tool.function.parameters or {})
+
+
+class Reply:
+    """One completion on its way out; feed it the events in order."""
+
+    def __init__(self, request: CompletionRequest, model: str, created: int) -> None:
+        self._id = f"chatcmpl-{request.request_id}"
+        self._model = model
+        self._created = created
+        self._text: list[str] = []
+        self._calls: list[ToolCall] = []
+
+    def add(self, event: CompletionEvent) -> None:
+        if isinstance(event, TextDelta):
+            self._text.append(event.text)
+        elif isinstance(event, ToolCalled):
+            self._calls.append(event.call)
+
+    def whole(self, finished: Finished) -> dict[str, Any]:
+        """The body of an answer that is not streamed."""
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text) or None, "refusal": None}
+        if self._calls:
+            message["tool_calls"] = [call_body(call) for call in self._calls]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finished.reason}
+        head = self._head("chat.completion", finished.model)
+        return head | {"choices": [choice], "usage": _usage(finished)}
+
+    def opening(self) -> bytes:
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def chunk(self, event: CompletionEvent) -> bytes:
+        """The bytes that stand for `event` in a stream: a comment for a sign of life."""
+        self.add(event)
+        if isinstance(event, TextDelta):
+            return self._chunk({"content": event.text})
+        if isinstance(event, ToolCalled):
+            call = {"index": len(self._calls) - 1, **call_body(event.call)}
+            return self._chunk({"tool_calls": [call]})
+        if isinstance(event, Failed):
+            return _data(error_body(event.code, event.message))
+        return b": alive\n\n"
+
+    def ending(self, finished: Finished, with_usage: bool) -> bytes:
+        self._model = finished.model
+        end = self._chunk({}, finished.reason)
+        if with_usage:
+            head = self._head("chat.completion.chunk", finished.model)
+            end += _data(head | {"choices": [], "usage": _usage(finished)})
+        return end + b"data: [DONE]\n\n"
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return _data(self._head("chat.completion.chunk", self._model) | {"choices": [choice]})
+
+    def _head(self, kind: str, model: str) -> dict[str, Any]:
+        return {"id": self._id, "object": kind, "created": self._created, "model": model}
+
+
+def _usage(finished: Finished) -> dict[str, int]:
+    usage = finished.usage
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def _data(body: dict[str, Any]) -> bytes:
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+_STATUSES = {
+    "bad_key": 401,
+    "not_local": 403,
+    "unknown_model": 404,
+    "not_found": 404,
+    "too_large": 413,
+    "bad_content_type": 415,
+    "overloaded": 429,
+    "rate_limited": 429,
+    "cancelled": 499,
+    "internal": 500,
+    "provider_key_refused": 503,
+    "provider_quota": 503,
+    "provider_resting": 503,
+    "no_first_delta": 504,
+    "stalled": 504,
+    "deadline": 504,
+    "timeout": 504,
+}
+_UPSTREAM = {"unreachable", "no_answer", "stream_cut", "empty_answer", "answer_too_long"}
+# Codes that OpenAI's clients know by another name.
+_THEIRS = {
+    "unknown_model": "model_not_found",
+    "context_length": "context_length_exceeded",
+    "bad_key": "invalid_api_key",
+}
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of an error code: 400 for a caller's mistake, 502 for a provider's."""
+    if code in _UPSTREAM or (code.startswith("provider_") and code not in (*_STATUSES, "provider_refused")):
+        return 502
+    return _STATUSES.get(code, 400)
+
+
+def error_body(code: str, message: str) -> dict[str, Any]:
+    """OpenAI's error envelope; `code` is what to branch on."""
+    status = status_of(code)
+    kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(status)
+    kind = kind or ("server_error" if status >= 499 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": _THEIRS.get(code, code)}}

@@ -1,0 +1,82 @@
+"""A provider's statuses and error bodies as our errors: what to retry, whom to blame, what to show. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from parley_llm_gateway.errors import KeyRefused, ProviderBusy, ProviderFailed, ProviderRefused
+from parley_llm_gateway.wire import Problem, read_problem
+from parley_proto.errors import ParleyError
+
+_RETRY_STATUSES = {408, 409, 425}
+_CODES = (
+    ("context_length", "The conversation is too long for the model.", "context_length"),
+    ("content_filter", "The model provider's content filter refused the conversation.", "content_filter"),
+    ("content_policy", "The model provider's content filter refused the conversation.", "content_filter"),
+    ("model_not_found", "The model provider does not know this model.", "unknown_model"),
+)
+_SECRET = re.compile(r"\b(?:sk|key|Bearer)[-_ ][A-Za-z0-9*._-]{6,}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
+_MAX_SHOWN = 200
+_MAX_RETRY_AFTER = 3600.0
+
+
+def from_status(status: int, headers: Mapping[str, str], body: bytes) -> ParleyError:
+    """The error behind a status that is not 200."""
+    problem = _problem(body)
+    if status == 429:
+        return _busy(problem, headers)
+    if status in (401, 403):
+        return KeyRefused(f"The model provider refuses our key ({status}): correct PARLEY_LLM_GATEWAY_API_KEY.")
+    if status >= 500 or status in _RETRY_STATUSES:
+        message = f"The model provider failed ({status})."
+        return ProviderFailed(message, code="provider_error", retry_after=retry_after(headers))
+    return _refused(problem, f"{status}")
+
+
+def from_error(error: Any) -> ParleyError:
+    """The error behind an `error` inside a 200: such a stream failed, whatever its status says."""
+    problem = read_problem(error)
+    if any(mark in problem.code for mark, _, _ in _CODES) or problem.code.startswith("invalid_"):
+        return _refused(problem, problem.code)
+    if "rate_limit" in problem.code or problem.code == "429":
+        return ProviderBusy("The model provider is out of capacity for us just now.")
+    return ProviderFailed("The model provider reported an error inside its answer.", code="provider_error")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of `Retry-After` (or `retry-after-ms`); None for none, a date, or nonsense."""
+    for name, scale in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * scale
+        except ValueError:
+            continue
+        if 0 <= seconds <= _MAX_RETRY_AFTER:
+            return seconds
+    return None
+
+
+def _busy(problem: Problem, headers: Mapping[str, str]) -> ParleyError:
+    if "insufficient_quota" in problem.code:
+        return KeyRefused("The model provider's quota is used up: raise it or set another key.", code="provider_quota")
+    return ProviderBusy("The model provider is out of capacity for us just now.", retry_after=retry_after(headers))
+
+
+def _refused(problem: Problem, reason: str) -> ProviderRefused:
+    for mark, message, code in _CODES:
+        if mark in problem.code:
+            return ProviderRefused(message, code=code)
+    shown = _SECRET.sub("(removed)", _CONTROL.sub(" ", problem.message))[:_MAX_SHOWN].strip()
+    return ProviderRefused(f"The model provider refused the request ({reason}): {shown or 'it gave no reason'}")
+
+
+def _problem(body: bytes) -> Problem:
+    try:
+        content = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Problem()
+    return read_problem(content.get("error", content)) if isinstance(content, dict) else Problem()

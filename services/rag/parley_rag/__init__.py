@@ -1,0 +1,1 @@
+"""Knowledge: documents, chunks, embeddings and search."""

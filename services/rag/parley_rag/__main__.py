@@ -1,0 +1,10 @@
+"""The door: `python -m parley_rag`."""
+
+from __future__ import annotations
+
+from parley_mesh.runner import run
+from parley_rag.app import build
+from parley_rag.settings import Settings
+
+if __name__ == "__main__":
+    run("rag", Settings, build)

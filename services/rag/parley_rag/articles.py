@@ -1,0 +1,34 @@
+"""The articles that come with the service, read from its package folder or from a folder that the settings name."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+
+from parley_proto.documents import SUFFIXES, parse
+from parley_proto.errors import SettingsError
+from parley_proto.rag import Document
+
+NONE = "none"
+
+
+def folder_of(knowledge_dir: str) -> Path | None:
+    """Where the articles are; None for none. SettingsError for a folder that does not exist."""
+    if knowledge_dir == NONE:
+        return None
+    if not knowledge_dir:
+        return Path(str(importlib.resources.files("parley_rag"))) / "knowledge"
+    folder = Path(knowledge_dir)
+    if not folder.is_dir():
+        raise SettingsError(f"PARLEY_RAG_KNOWLEDGE_DIR is wrong: {folder} is not a folder. Name one, or 'none'.")
+    return folder
+
+
+def read_articles(folder: Path) -> list[Document]:
+    """Every readable file under `folder`; ids are relative paths without suffix. PermanentError names a broken file."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return [
+        document
+        for path in paths
+        for document in parse(path.relative_to(folder).as_posix(), path.read_text("utf-8", errors="replace"))
+    ]

@@ -1,0 +1,61 @@
+"""One function a request: decode, check, do, encode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from parley_proto.envelope import decode, encode
+from parley_proto.errors import ParleyError, TransientError
+from parley_proto.rag import (
+    EmbedReply,
+    EmbedRequest,
+    IngestReply,
+    IngestRequest,
+    Passage,
+    SearchReply,
+    SearchRequest,
+)
+from parley_rag import metrics
+from parley_rag.batching import Encoder
+from parley_rag.domain import check_embed, check_search
+from parley_rag.knowledge import Knowledge
+
+
+class Handlers:
+    """The answers to rag.search, rag.embed and rag.ingest. PermanentError for what can't be right on a second try."""
+
+    def __init__(self, knowledge: Knowledge, encoder: Encoder, not_read_yet: Callable[[], str]) -> None:
+        self._knowledge = knowledge
+        self._encoder = encoder
+        self._not_read_yet = not_read_yet
+
+    async def search(self, data: bytes, _headers: dict[str, str]) -> bytes:
+        request: SearchRequest = decode(data, SearchRequest)
+        check_search(request)
+        try:
+            with metrics.SEARCH_SECONDS.time():
+                passages = await self._search(request)
+        except ParleyError as error:
+            metrics.SEARCHES.labels(request.mode, error.code).inc()
+            raise
+        metrics.SEARCHES.labels(request.mode, "found" if passages else "nothing").inc()
+        return encode(SearchReply(passages))
+
+    async def embed(self, data: bytes, _headers: dict[str, str]) -> bytes:
+        request: EmbedRequest = decode(data, EmbedRequest)
+        check_embed(request)
+        vectors = await self._encoder.vectors(request.texts)
+        model = self._encoder.model
+        return encode(EmbedReply(model.name, model.dimensions, b"".join(vectors)))
+
+    async def ingest(self, data: bytes, _headers: dict[str, str]) -> bytes:
+        request: IngestRequest = decode(data, IngestRequest)
+        reply: IngestReply = await self._knowledge.ingest(request)
+        return encode(reply)
+
+    async def _search(self, request: SearchRequest) -> list[Passage]:
+        """Nothing found before everything is read is no answer: the caller may try again."""
+        passages = await self._knowledge.search(request)
+        if not passages and (reason := self._not_read_yet()):
+            raise TransientError(reason, code="knowledge_unavailable")
+        return passages
