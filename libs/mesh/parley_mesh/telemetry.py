@@ -6,19 +6,21 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import IO, Any
+from logging.handlers import RotatingFileHandler
+from typing import Any
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import attach, detach
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Tracer
 
+MAX_TRACE_BYTES = 20 << 20
 _context: ContextVar[dict[str, str] | None] = ContextVar("parley_log_context", default=None)
 _PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -50,20 +52,17 @@ def continued(headers: Mapping[str, str] | None, **ids: str) -> Iterator[None]:
         detach(token)
 
 
-def setup(service: str, instance: str, *, level: str, trace_file: str, sample: float) -> IO[str] | None:
-    """Logging and tracing of this process; the open trace file, if one is asked for."""
+def setup(service: str, instance: str, *, level: str, trace_file: str, sample: float) -> None:
+    """Logging and tracing of this process; spans go to `trace_file`, if one is named."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service, instance))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel("WARNING")
     resource = Resource.create({"service.name": service, "service.instance.id": instance})
     provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(sample)))
-    file = open(trace_file, "a", encoding="utf-8", buffering=1) if trace_file else None  # noqa: SIM115
-    if file:
-        exporter = ConsoleSpanExporter(out=file, formatter=_span_line)
-        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    if trace_file:
+        provider.add_span_processor(BatchSpanProcessor(SpanFile(trace_file), schedule_delay_millis=500))
     trace.set_tracer_provider(provider)
-    return file
 
 
 def flush() -> None:
@@ -92,6 +91,21 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class SpanFile(SpanExporter):
+    """Spans as JSON lines in a file that is put aside at `MAX_TRACE_BYTES`, so that it never fills the disk."""
+
+    def __init__(self, path: str) -> None:
+        self._file = RotatingFileHandler(path, maxBytes=MAX_TRACE_BYTES, backupCount=1, encoding="utf-8")
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        for span in spans:
+            self._file.emit(logging.makeLogRecord({"msg": _span_line(span)}))
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        self._file.close()
+
+
 def _rfc3339(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
 
@@ -109,4 +123,4 @@ def _span_line(span: ReadableSpan) -> str:
         "status": span.status.status_code.name,
         "attributes": dict(span.attributes or {}),
     }
-    return json.dumps(line, ensure_ascii=False, default=str) + "\n"
+    return json.dumps(line, ensure_ascii=False, default=str)

@@ -47,5 +47,5 @@ def example_service(folder: Path) -> dict[str, str]:
     (package / "__main__.py").write_text(_MAIN)
     (metadata / "METADATA").write_text(_METADATA)
     (metadata / "entry_points.txt").write_text(_ENTRY_POINTS)
-    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
-    return {"PYTHONPATH": path, "PARLEY_UP_ONLY": "example"}
+    search = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+    return {"PYTHONPATH": search, "PARLEY_UP_ONLY": "example"}

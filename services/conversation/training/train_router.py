@@ -11,12 +11,14 @@ import argparse
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from parley_conversation.routing import HEAD, About, Router
@@ -34,10 +36,11 @@ SEED_SHARE = 0.4
 HELD_OUT = 0.2
 # Below this precision a hint does more harm than a question back.
 WANTED_PRECISION = 0.85
+DETAILS_SHARE = 0.06
 _GREETINGS = {"openinggreeting", "closinggreeting", "thankyou"}
+_DETAILS = {"contentonly", "confirmation", "rejection"}
 
 Array = npt.NDArray[Any]
-Shares = Callable[[Array], Array]
 
 
 class Examples(NamedTuple):
@@ -96,8 +99,7 @@ def read_sets(data: Path, cache: Path) -> dict[str, Examples]:
     mapping = json.loads((data / "specialty_map.json").read_text("utf-8"))["multidogo"]
     rows["multidogo"] = read_turns(data / "multidogo_dialogues.jsonl", mapping)
     rows[SEED] = read_rows(HERE / "seed_examples.jsonl")
-    vectors = embed(sorted({text for found in rows.values() for text, _, _ in found}), cache)
-    return {name: examples(name, found, vectors) for name, found in rows.items()}
+    return {name: examples(name, found, embed([text for text, _, _ in found], cache)) for name, found in rows.items()}
 
 
 def read_rows(path: Path) -> list[tuple[str, str, str]]:
@@ -108,35 +110,48 @@ def read_rows(path: Path) -> list[tuple[str, str, str]]:
 
 
 def read_turns(path: Path, mapping: dict[str, str]) -> list[tuple[str, str, str]]:
-    """The first turns of each dialogue that say what it is about, once each; short greetings belong to nobody."""
+    """The first turns of each dialogue, every text once.
+
+    Greetings, a yes, a no, names and numbers belong to nobody; of the many that only give details a sample is enough.
+    """
     found: dict[str, tuple[str, str, str]] = {}
     for line in path.read_text("utf-8").splitlines():
         dialogue = json.loads(line)
         for turn in dialogue["turns"]:
             text, intent = turn["text"], turn["intent"]
-            small = intent == "outofdomain" or (intent in _GREETINGS and len(text.split()) <= 4)
-            specialty = mapping.get(intent) or ("none" if small else "")
+            specialty = mapping.get(intent) or ("none" if is_small(text, intent) else "")
             if specialty and turn["n"] <= 14:
                 found.setdefault(text.lower().strip(), (text, specialty, f"{dialogue['domain']}:{intent}"))
     return list(found.values())
 
 
-def embed(texts: Sequence[str], cache: Path) -> dict[str, Array]:
-    """The vector of each text, from the file in `cache` or from the model."""
+def is_small(text: str, intent: str) -> bool:
+    if intent in _DETAILS:
+        return digest_byte(text) < 256 * DETAILS_SHARE
+    return intent == "outofdomain" or (intent in _GREETINGS and len(text.split()) <= 4)
+
+
+def digest_byte(text: str) -> int:
+    """A number below 256 that is the same for equal texts."""
+    return hashlib.sha256(text.lower().encode()).digest()[0]
+
+
+def embed(texts: Sequence[str], cache: Path) -> Array:
+    """Vectors, a row each, from the file in `cache` or from the model."""
     cache.mkdir(parents=True, exist_ok=True)
     file = cache / f"{hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]}.npy"
     if not file.exists():
         model = load(cache, "fp32", 2)
         parts = [model.encode(texts[at : at + 256]) for at in range(0, len(texts), 256)]
         np.save(file, np.concatenate(parts))
-    return dict(zip(texts, np.load(file), strict=True))
+    return np.asarray(np.load(file))
 
 
-def examples(name: str, rows: Sequence[tuple[str, str, str]], vectors: dict[str, Array]) -> Examples:
+def examples(name: str, rows: Sequence[tuple[str, str, str]], vectors: Array) -> Examples:
     texts = [text for text, _, _ in rows]
     labels = np.array([LABELS.index(specialty) for _, specialty, _ in rows])
     intents = np.array([f"{name}:{intent}:{specialty}" for _, specialty, intent in rows])
-    return Examples(texts, labels, intents, np.stack([vectors[text] for text in texts]))
+    return Examples(texts, labels, intents, vectors)
 
 
 def fit(sets: Sequence[Examples], seed: Examples) -> Fitted:
@@ -150,6 +165,8 @@ def fit(sets: Sequence[Examples], seed: Examples) -> Fitted:
     labels = np.concatenate([one.labels for one in every])
     names, intents = np.unique(np.concatenate([one.intents for one in every]), return_inverse=True)
     label_of = np.array([LABELS.index(name.rpartition(":")[2]) for name in names])
+    # The fine head stops early on purpose: that is part of its regularisation.
+    warnings.simplefilter("ignore", ConvergenceWarning)
     coarse = LogisticRegression(C=COARSE_C, max_iter=300).fit(vectors, labels, weights)
     fine = LogisticRegression(C=FINE_C, max_iter=40, tol=1e-3).fit(vectors, intents, weights)
     matrix = np.concatenate([coarse.coef_, fine.coef_]).astype(np.float32)
@@ -183,9 +200,8 @@ def evaluate(sets: dict[str, Examples]) -> tuple[dict[str, Any], Array, Array]:
 
 
 def held_in(one: Examples) -> Array:
-    """By the text's hash, so that equal texts fall on the same side."""
-    hashes = [hashlib.sha256(text.lower().encode()).digest()[0] for text in one.texts]
-    return np.array([value >= 256 * HELD_OUT for value in hashes])
+    """By the text, so that equal texts fall on the same side."""
+    return np.array([digest_byte(text[::-1]) >= 256 * HELD_OUT for text in one.texts])
 
 
 def sample(shares: Array, truth: Array, size: int = 1_000) -> tuple[Array, Array]:

@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from parley_proto.conversation import Checkpoint, MessageShown, OwnerChanged, RunEnded, Shown
+from parley_proto.conversation import MAX_TEXT_BYTES, Checkpoint, MessageShown, OwnerChanged, RunEnded, Shown
 from parley_proto.envelope import Identity, digest
 from parley_proto.errors import PermanentError
 
 MAX_FRAME = 64 * 1024
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 16
-MAX_CONTENT = 8000
 MAX_ID = 128
 MAX_COMMENT = 2000
 HEARTBEAT_MS = 15_000
@@ -67,9 +66,9 @@ def thread_conversation(tenant: str, principal: str, thread: str) -> str:
 
 
 def check_content(text: str) -> None:
-    """PermanentError `bad_content` unless `text` has 1 to 8,000 characters, some of them visible, and no NUL."""
-    if len(text) > MAX_CONTENT:
-        raise PermanentError(f"A message has at most {MAX_CONTENT} characters; shorten it.", code="bad_content")
+    """PermanentError `bad_content` unless `text` has 1 to 8,000 bytes, some of them visible, and no NUL."""
+    if len(text) > MAX_TEXT_BYTES or len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
+        raise PermanentError(f"A message has at most {MAX_TEXT_BYTES} bytes; shorten it.", code="bad_content")
     if "\x00" in text:
         raise PermanentError("The message has a NUL character; remove it.", code="bad_content")
     if not any(_visible(character) for character in text):

@@ -9,7 +9,6 @@ import msgspec
 from parley_gateway.domain import (
     HEARTBEAT_MS,
     MAX_COMMENT,
-    MAX_CONTENT,
     MAX_DEPTH,
     MAX_FRAME,
     MAX_ID,
@@ -19,6 +18,7 @@ from parley_gateway.domain import (
     too_deep,
 )
 from parley_gateway.settings import Settings
+from parley_proto.conversation import MAX_TEXT_BYTES
 from parley_proto.envelope import valid_id
 from parley_proto.errors import ParleyError
 
@@ -178,7 +178,7 @@ def encode(frame: dict[str, Any]) -> str:
 def welcome(thread: str, resume: str, settings: Settings) -> dict[str, Any]:
     limits = {
         "maxFrameBytes": MAX_FRAME,
-        "maxContentChars": MAX_CONTENT,
+        "maxContentBytes": MAX_TEXT_BYTES,
         "maxDepth": MAX_DEPTH,
         "messagesPerMinute": settings.messages_per_minute,
     }

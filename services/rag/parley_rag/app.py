@@ -12,7 +12,7 @@ from parley_mesh.endpoints import Endpoint
 from parley_mesh.runner import Mesh, Service
 from parley_mesh.telemetry import log
 from parley_proto import subjects
-from parley_proto.errors import ParleyError, SettingsError, TransientError
+from parley_proto.errors import ParleyError, SettingsError
 from parley_rag.adapters import Model
 from parley_rag.articles import folder_of, read_articles
 from parley_rag.batching import Encoder
@@ -23,7 +23,7 @@ from parley_rag.lance import LanceStore
 from parley_rag.minilm import load
 from parley_rag.settings import Settings
 
-_RETRY_S = 5.0
+_RETRY_S = 3.0
 
 
 async def build(settings: Settings, mesh: Mesh, model: Model | None = None) -> Service:
@@ -46,6 +46,7 @@ async def build(settings: Settings, mesh: Mesh, model: Model | None = None) -> S
 
     async def close() -> None:
         await reading.stop()
+        await knowledge.close()
         await encoder.close()
         store.close()
 
@@ -63,7 +64,7 @@ async def build(settings: Settings, mesh: Mesh, model: Model | None = None) -> S
 
 
 class Reading:
-    """Reads the package's articles in the background at start, again and again until the table takes them."""
+    """Keeps the package's articles in the table: at the start, and again whenever the table was lost."""
 
     def __init__(self, store: LanceStore, knowledge: Knowledge, folder: Path | None, tenant: str) -> None:
         self._store = store
@@ -76,10 +77,11 @@ class Reading:
 
     def reason(self) -> str:
         """Why the knowledge is not complete, one sentence; empty when it is."""
-        return self._reason
+        return self._reason or self._store.trouble
 
     def stats(self) -> dict[str, Any]:
-        return {"knowledge": self._last | ({"waiting_for": self._reason} if self._reason else {})}
+        reason = self.reason()
+        return {"knowledge": self._last | ({"waiting_for": reason} if reason else {})}
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run())
@@ -91,23 +93,24 @@ class Reading:
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self._read()
-                return
-            except TransientError as error:
-                self._reason = error.message
-                log("parley.rag").warning("articles not read yet", extra={"reason": error.message})
-            except ParleyError as error:
-                self._reason = error.message
-                log("parley.rag").error("articles can't be read", extra={"reason": error.message})
-                return
-            await asyncio.sleep(_RETRY_S)
+            before = self._reason
+            self._reason = await self._read()
+            if self._reason and self._reason != before:
+                log("parley.rag").error("articles not read", extra={"reason": self._reason})
+            if self._reason:
+                await asyncio.sleep(_RETRY_S)
+            else:
+                await self._store.troubled.wait()
 
-    async def _read(self) -> None:
-        await self._store.create()
-        if self._folder:
-            documents = await asyncio.to_thread(read_articles, self._folder)
-            reply = await self._knowledge.adopt(self._tenant, documents)
-            self._last = msgspec.to_builtins(reply)
-            log("parley.rag").info("articles read", extra={"stored": reply.stored, "unchanged": reply.unchanged})
-        self._reason = ""
+    async def _read(self) -> str:
+        """Bring the table up to date; the reason why that did not work."""
+        try:
+            await self._store.create()
+            if self._folder:
+                documents = await asyncio.to_thread(read_articles, self._folder)
+                reply = await self._knowledge.adopt(self._tenant, documents)
+                self._last = msgspec.to_builtins(reply)
+                log("parley.rag").info("articles read", extra={"stored": reply.stored, "unchanged": reply.unchanged})
+        except ParleyError as error:
+            return error.message
+        return ""

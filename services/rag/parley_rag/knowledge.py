@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from parley_mesh.telemetry import tracer
+from parley_mesh.telemetry import log, tracer
+from parley_proto.errors import ParleyError
 from parley_proto.rag import Document, IngestReply, IngestRequest, Passage, SearchRequest, Skipped
 from parley_rag import metrics
 from parley_rag.adapters import Known, Row, Store
@@ -29,6 +30,8 @@ class Knowledge:
         self._candidates = candidates
         self._version = f"1/{encoder.model.name}/{sizes.window}/{sizes.overlap}/{sizes.passage}"
         self._writing = asyncio.Lock()
+        self._upkeep: asyncio.Task[None] | None = None
+        self._grown = False
 
     async def search(self, request: SearchRequest) -> list[Passage]:
         """The best passages for a checked request; none where nothing is relevant."""
@@ -64,6 +67,12 @@ class Knowledge:
         _count(reply, len(reply.skipped))
         return reply
 
+    async def close(self) -> None:
+        """Let the indexes be: an unfinished one is begun anew after the next ingestion."""
+        if self._upkeep:
+            self._upkeep.cancel()
+            await asyncio.gather(self._upkeep, return_exceptions=True)
+
     async def _by_vector(self, request: SearchRequest, vector: bytes) -> list[Hit]:
         if request.mode == "text":
             return []
@@ -88,9 +97,25 @@ class Knowledge:
             skipped += [Skipped(one.document_id, "it has no words") for one in group if one.document_id not in there]
             windows += len(rows)
         if changed:
-            await self._store.tend()
+            self._keep_up()
         metrics.WINDOWS.set(await self._store.rows())
         return IngestReply(len(changed) - len(skipped), len(documents) - len(changed), windows, skipped)
+
+    def _keep_up(self) -> None:
+        """Indexes follow in the background: rows that are not in them yet are found all the same, more slowly."""
+        self._grown = True
+        if self._upkeep is None or self._upkeep.done():
+            self._upkeep = asyncio.create_task(self._tend())
+
+    async def _tend(self) -> None:
+        try:
+            while self._grown:
+                self._grown = False
+                async with self._writing:
+                    await self._store.tend()
+                await self._store.index_vectors()
+        except ParleyError as error:
+            log("parley.rag").warning("indexes not up to date", extra={"reason": error.message})
 
     def _changed(self, document: Document, known: dict[str, Known]) -> bool:
         before = known.get(document.document_id)

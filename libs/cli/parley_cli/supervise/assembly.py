@@ -80,6 +80,7 @@ def assemble(home: Home, replicas: str, environ: Mapping[str, str]) -> Assembly:
     made = Assembly(home, settings, mesh, topology, found, known, counts, wishes, chosen, environ)
     for service in found:
         services.check(service, instance_of(made, service, f"{service.name}-1").environ)
+    _make_secrets(made)
     secrets.save(home, known)
     return made
 
@@ -192,6 +193,13 @@ def _nats_config(made: Assembly) -> nats.NatsConfig:
         max_file_store=made.settings.max_file_store,
         sync_interval=made.settings.sync_interval,
     )
+
+
+def _make_secrets(made: Assembly) -> None:
+    """Each is made when it is first asked for: ask for all of them, so that those saved are whole."""
+    made.known.nats_password(OPERATOR)
+    made.known.postgres_password(postgres.SUPERUSER)
+    _given(made)
 
 
 def _keep_master_key(home: Home, known: secrets.Secrets) -> None:

@@ -43,6 +43,10 @@ class Home(msgspec.Struct, frozen=True):
         return self.root / "logs"
 
     @property
+    def traces(self) -> Path:
+        return self.root / "traces"
+
+    @property
     def nats(self) -> Path:
         return self.root / "nats"
 
@@ -63,7 +67,7 @@ class Home(msgspec.Struct, frozen=True):
 
     def make(self) -> None:
         """Create the folders. OSError when that is not possible."""
-        for folder in (self.root, self.logs, self.nats):
+        for folder in (self.root, self.logs, self.traces, self.nats):
             folder.mkdir(parents=True, exist_ok=True)
 
 

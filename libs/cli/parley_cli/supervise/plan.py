@@ -112,6 +112,8 @@ def environment(
     }
     host = str(found["host"].value) if service.on_nats and "host" in found else given.host
     mesh = {"INSTANCE": name, "HEALTH_HOST": host, "HEALTH_PORT": str(port)}
+    if not outside.get("PARLEY_MESH_TRACE_FILE"):
+        mesh["TRACE_FILE"] = str(given.folder / "traces" / f"{name}.jsonl")
     if service.on_nats:
         mesh |= {
             "NATS_URL": given.nats_url,

@@ -142,7 +142,7 @@ def _answer(turn: Turn) -> str:
     parts = [*_opening(turn), *told, pages, *asks]
     if not told and not pages and not asks:
         parts.append(replies.ALL_I_KNOW if replies.is_noticed(turn) else _at_a_loss(turn))
-    if turn.consent == "unclear" and not results:
+    if turn.consent == "unclear" and not asks:
         parts.append(replies.not_done(turn))
     elif results and not results[-1].outcome.ok and not asks:
         parts = [replies.with_person(turn, " ".join(filter(None, parts)))]
@@ -155,7 +155,7 @@ def _opening(turn: Turn) -> list[str]:
 
 
 def _at_a_loss(turn: Turn) -> str:
-    if turn.consent == "unclear" and wishes.follows_up(turn.situation.message):
+    if turn.consent == "unclear" and wishes.follows_up(turn.message):
         return ""
     return replies.nothing_found(turn)
 

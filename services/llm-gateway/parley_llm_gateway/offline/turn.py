@@ -83,6 +83,9 @@ class Turn:
         """Earlier messages without which this one can't be understood."""
         if not self.message or not wishes.follows_up(self.message):
             return []
+        offer = self.situation.facts.offer
+        if offer and self.consent == "unclear":
+            return [offer.question]
         before = self.situation.before[:2]
         if before and not wishes.follows_up(before[0]):
             before = before[:1]
