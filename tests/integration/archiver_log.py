@@ -12,7 +12,7 @@ from parley_mesh.jetstream import NatsBus
 from parley_mesh.topology import KEYS_BUCKET
 from parley_proto import subjects
 from parley_proto.conversation import CustomerMessage, MessageShown, OwnerChanged, TurnDue
-from parley_proto.envelope import Identity, digest, encode
+from parley_proto.envelope import Identity, digest, encode, now_ms
 from parley_proto.specialist import AssignTurn, EffectIntended, Line, TurnAnswered, TurnOpened
 
 AT = 1_780_000_000_000
@@ -68,9 +68,13 @@ async def publish(client: Client, entries: Sequence[Entry]) -> None:
 
 
 async def erase(client: Client, key: str) -> None:
-    """Destroy a customer's key, as `nats kv purge keys` does."""
-    headers = {"KV-Operation": "PURGE", "Nats-Rollup": "sub"}
-    await NatsBus(client).append(f"$KV.{KEYS_BUCKET}.{key}", b"", headers=headers)
+    """Destroy a customer's key, as `nats kv purge keys` does; what is published next is later by a millisecond."""
+    bus, subject = NatsBus(client, f"KV_{KEYS_BUCKET}"), f"$KV.{KEYS_BUCKET}.{key}"
+    await bus.append(subject, b"", headers={"KV-Operation": "PURGE", "Nats-Rollup": "sub"})
+    marker = await bus.last(subject)
+    assert marker and not marker.data
+    while now_ms() <= marker.at:
+        await asyncio.sleep(0)
 
 
 async def deliver_again(client: Client) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
+import psutil
 from nats.aio.client import Client
 
 from parley_archiver.app import build
@@ -18,6 +19,7 @@ from parley_mesh.endpoints import announce
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.runner import Mesh, Service
 from parley_testkit.nats_server import NatsServer
+from parley_testkit.postgres import Postgres
 
 MASTER = base64.b64encode(b"for tests only, 32 bytes exactly").decode()
 
@@ -39,6 +41,8 @@ async def archiving(server: NatsServer, database_url: str, **different: Any) -> 
         mesh = Mesh("archiver", server.settings("archiver"), NatsBus(client), client, "archiver-test")
         service = await build(Settings(**values), mesh)
         micro = await announce(mesh, service, 0)
+        # A request on another connection must not overtake the subscription that answers it.
+        await client.flush()
         await service.start()
         try:
             yield service
@@ -46,6 +50,17 @@ async def archiving(server: NatsServer, database_url: str, **different: Any) -> 
             await micro.stop()
             await service.drain()
             await service.close()
+
+
+def crash(server: Postgres) -> None:
+    """SIGKILL for all of its processes; some end by themselves as soon as the first is gone."""
+    postmaster = psutil.Process(int((server.cluster.folder / "postmaster.pid").read_text().split()[0]))
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    server.stop()
+    psutil.wait_procs(processes, timeout=30)
 
 
 async def rows(url: str, query: str, *values: object) -> list[Any]:

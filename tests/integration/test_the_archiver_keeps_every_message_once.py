@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 from archiver_log import CANARY, HEADERS, TRACE, all_settled, conversation, deliver_again, key_id, publish, talk
-from archiver_servers import administer, archived, archiving, rows, says, until
+from archiver_servers import administer, archived, archiving, crash, rows, says, until
 from nats.aio.client import Client
 
 from parley_cli.supervise.postgres import binaries
@@ -44,7 +44,7 @@ async def test_a_postgres_that_dies_in_between_costs_time_and_nothing_else(
     async with archiving(archive_log, url, batch=100) as service:
         await until(lambda: all_settled(archive_operator))
         publishing = asyncio.create_task(publish(archive_operator, [e for n in range(1, 120) for e in talk(n)]))
-        await asyncio.to_thread(archive_own_cluster.kill)
+        await asyncio.to_thread(crash, archive_own_cluster)
         await publishing
         await says(service, "PostgreSQL")
         await publish(archive_operator, [entry for number in range(120, 200) for entry in talk(number)])

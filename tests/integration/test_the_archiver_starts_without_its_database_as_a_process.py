@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from archiver_log import CANARY, all_settled, publish, talk
-from archiver_servers import MASTER, archived, until
+from archiver_servers import MASTER, archived, crash, until
 from nats.aio.client import Client
 
 from parley_testkit.nats_server import NatsServer
@@ -81,7 +81,7 @@ async def test_it_lives_without_postgres_says_why_and_catches_up(
     archive_log: NatsServer, archive_operator: Client, archive_own_cluster: Postgres
 ) -> None:
     url = archive_own_cluster.url()
-    await asyncio.to_thread(archive_own_cluster.kill)
+    await asyncio.to_thread(crash, archive_own_cluster)
     await publish(archive_operator, talk(1))
     async with started(environ(archive_log, url)) as process:
 

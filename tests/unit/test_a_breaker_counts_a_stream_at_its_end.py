@@ -52,7 +52,7 @@ def test_it_opens_at_half_failed_of_enough_calls() -> None:
 
 def test_a_success_between_failures_does_not_hide_them() -> None:
     breaker = _breaker(_Time())
-    for _ in range(3):
+    for _ in range(2):
         _fail(breaker, 1)
         _call(breaker)
     assert breaker.state == "open"
@@ -67,7 +67,9 @@ def test_old_outcomes_are_forgotten() -> None:
     assert breaker.state == "closed"
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), ProviderRefused("no"), ProviderBusy("no"), GeneratorExit()])
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), ProviderRefused("no"), ProviderBusy("no"), GeneratorExit()]
+)
 def test_what_is_not_the_providers_fault_is_not_counted(error: BaseException) -> None:
     breaker = _breaker(_Time())
     for _ in range(20):

@@ -28,7 +28,8 @@ def test_else_it_gets_the_next_free_one_and_that_is_said() -> None:
     wishes = {"gateway-1": 8080}
     found = choose(wishes, {}, {8080, 8081})
     assert found == {"gateway-1": 8082}
-    assert ports.changed(wishes, found) == ["Port 8080 is taken, so gateway-1 uses 8082."]
+    assert ports.changed(wishes, found) == "Some ports are taken: gateway-1 uses 8082 (not 8080)."
+    assert ports.changed(wishes, wishes) == ""
 
 
 def test_ports_that_others_of_the_mesh_have_are_not_given_away() -> None:

@@ -83,14 +83,16 @@ def test_the_last_event_counts_without_its_empty_line_but_half_a_line_does_not()
 
 def test_an_event_without_end_is_refused_in_pieces_and_at_once() -> None:
     for size in (1, 10, 1000):
-        decoder = Decoder(limit=100)
         with pytest.raises(TooLong):
-            for _ in range(0, 2000, size):
-                decoder.feed(b"x" * size)
-    decoder = Decoder(limit=100)
+            _fed(b"x" * size, 2000 // size)
     with pytest.raises(TooLong):
-        for _ in range(100):
-            decoder.feed(b"data: more and more\n")
+        _fed(b"data: more and more\n", 100)
+
+
+def _fed(piece: bytes, times: int) -> None:
+    decoder = Decoder(limit=100)
+    for _ in range(times):
+        decoder.feed(piece)
 
 
 def test_many_small_events_in_one_block_are_no_long_event() -> None:

@@ -28,6 +28,7 @@ def given() -> Given:
         backoffice_url="http://127.0.0.1:8090",
         backoffice_token="token of the back office",
         ticket_secret="ticket secret",
+        offline_model="yes",
         master_key_file="archiver.key",
         folder=Path("data"),
     )

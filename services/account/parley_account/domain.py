@@ -10,8 +10,8 @@ import re
 from datetime import datetime
 
 from parley_account.records import Address, PasswordReset, Profile
-from parley_account.wording import day, here
 from parley_proto.specialist import AssignTurn
+from parley_specialist.wording import day, here
 
 # The United Kingdom, and the European Union by its ISO 3166 codes.
 DELIVERED_TO = "GB AT BE BG HR CY CZ DE DK EE ES FI FR GR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from parley_account import domain
-from parley_account.adapters import now, read, send
 from parley_account.records import PasswordReset, Profile
+from parley_specialist.reading import now, read, send
 from parley_specialist.tools import ToolContext, ToolRefusedError, ToolResult, tool
 
 Email = Annotated[

@@ -53,7 +53,10 @@ class Chain(msgspec.Struct, frozen=True):
     live: Key
 
     def key_at(self, at: int) -> Key:
-        """The key for a message of time `at`. What was said before an erasure is sealed so that nobody can open it."""
+        """The key for a message of time `at`.
+
+        What was said before an erasure, or in its very millisecond, is sealed so that nobody can open it.
+        """
         for key_id, erased_at in self.erased:
             if at <= erased_at:
                 return Key(key_id, AESGCM(os.urandom(KEY_BYTES)))

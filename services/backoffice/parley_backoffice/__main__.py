@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 
 import uvicorn
@@ -17,9 +18,13 @@ from parley_proto.errors import SettingsError
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is running. Exit code 2 where a setting is wrong."""
+    """Serve until SIGTERM or SIGINT, then finish what is running.
+
+    Exit code 2 and one sentence on stderr where a setting is wrong or the port is taken.
+    """
     try:
         settings = from_env(os.environ)
+        listener = _listener(settings.host, settings.port)
     except SettingsError as error:
         print(error.message, file=sys.stderr)
         raise SystemExit(2) from None
@@ -27,20 +32,32 @@ def main() -> None:
     # uvicorn raises the signal again after it has drained: by then there is nothing left to do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, listener))
 
 
-async def _serve(settings: Settings) -> None:
+def _listener(host: str, port: int) -> socket.socket:
+    # Listening already: another process that starts at the same moment must find the port taken.
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        # What Python puts into strerror repeats the address.
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise SettingsError(
+            f"The back office can't listen on {host}:{port} ({why}); "
+            "free it, or set PARLEY_BACKOFFICE_HOST and PARLEY_BACKOFFICE_PORT to another address."
+        ) from error
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         build(settings, pool_of(settings)),
-        host=settings.host,
-        port=settings.port,
         timeout_graceful_shutdown=round(settings.drain),
         access_log=False,
         log_config=None,
         server_header=False,
     )
-    await uvicorn.Server(config).serve()
+    await uvicorn.Server(config).serve(sockets=[listener])
 
 
 if __name__ == "__main__":

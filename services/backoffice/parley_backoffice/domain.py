@@ -1,4 +1,7 @@
-"""The company's rules: pure functions that answer with what to do, or with a Refusal."""
+"""The company's rules: pure functions that answer with what to do, or with a Refusal.
+
+They are those of the help pages: 'Return policy', 'Cancelling an order', 'Holidays', 'Forgotten or changed password'.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ import hmac
 import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
 from parley_backoffice.records import Device, Order, Payment, Problem, ProfileChange, Subscription
 
-RETURN_WINDOW = timedelta(days=30)
+RETURN_DAYS = 30
+RETURN_DAYS_WITH_PLUS = 60
 TIME_TO_SEND = timedelta(days=14)
-RESET_LINK_LIVES = timedelta(hours=1)
+RESET_LINK_LIVES = timedelta(minutes=30)
+RESETS_AN_HOUR = 3
 
 _REFERENCE = re.compile(r"[A-Za-z]{3}[-_][A-Za-z0-9]{1,32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -122,24 +128,44 @@ def cancellation_of(order: Order) -> Refusal | None:
     """Why an order can't be cancelled any more, or None."""
     if order.status == "cancelled":
         return Refusal(409, "already_cancelled", f"Order {order.order_id} was already cancelled.")
-    if order.status != "placed":
-        message = f"Order {order.order_id} is {order.status}; it can be cancelled only before it ships."
-        return Refusal(409, "already_shipped", message)
+    if order.status != "received":
+        message = f"Order {order.order_id} is {order.status}; it can be cancelled only while it is received."
+        return Refusal(409, "already_packed", message)
     return None
 
 
-def return_of(order: Order, *, returned: bool, now: datetime) -> Refusal | None:
-    """Why an order can't be sent back, or None: only once, within 30 days of its delivery."""
+def shop_day(moment: datetime) -> date:
+    """The day of a moment where the shop is."""
+    return moment.astimezone(ZoneInfo("Europe/London")).date()
+
+
+def has_plus(plan: Subscription | None, today: date) -> bool:
+    """Whether the benefits of Plus apply: they go on to the end of the period that is paid."""
+    return plan is not None and (plan.ends_on is None or plan.ends_on >= today)
+
+
+def last_day_to_return(placed_at: datetime, delivered_at: datetime, *, plus: bool) -> date:
+    """30 days from delivery, 60 with Plus; what was bought from 1 November to 24 December goes at least to 31 January.
+
+    Counted in whole days where the shop is: the last day is one on which a return is still accepted.
+    """
+    usual = shop_day(delivered_at) + timedelta(days=RETURN_DAYS_WITH_PLUS if plus else RETURN_DAYS)
+    bought = shop_day(placed_at)
+    if date(bought.year, 11, 1) <= bought <= date(bought.year, 12, 24):
+        return max(usual, date(bought.year + 1, 1, 31))
+    return usual
+
+
+def return_of(order: Order, *, returned: bool, plus: bool, today: date) -> Refusal | None:
+    """Why an order can't be sent back, or None: only once, and until its last day."""
     if order.status != "delivered" or order.delivered_at is None:
         message = f"Order {order.order_id} is {order.status}; only a delivered order can be returned."
         return Refusal(409, "not_delivered", message)
     if returned:
         return Refusal(409, "already_returned", f"A return of order {order.order_id} already exists.")
-    if now - order.delivered_at > RETURN_WINDOW:
-        message = (
-            f"Order {order.order_id} was delivered on {order.delivered_at.date()}; "
-            f"the {RETURN_WINDOW.days} days for a return are over."
-        )
+    last = last_day_to_return(order.placed_at, order.delivered_at, plus=plus)
+    if today > last:
+        message = f"Order {order.order_id} could be returned until {last}; the time for a return is over."
         return Refusal(409, "return_window_closed", message)
     return None
 
@@ -159,7 +185,15 @@ def change_of(change: ProfileChange) -> Refusal | None:
     if change.email is not None and not _EMAIL.fullmatch(change.email):
         return Refusal(422, "invalid_email", "The email is not an address like name@example.com.")
     if change.phone is not None and not _PHONE.fullmatch(change.phone):
-        return Refusal(422, "invalid_phone", "The phone number must have 6 to 19 digits, like +49 30 23125 100.")
+        return Refusal(422, "invalid_phone", "The phone number must have 6 to 19 digits, like +44 7700 900123.")
+    return None
+
+
+def reset_of(sent_within_an_hour: int) -> Refusal | None:
+    """Why no link for a new password can be sent now, or None."""
+    if sent_within_an_hour >= RESETS_AN_HOUR:
+        message = f"{RESETS_AN_HOUR} links were sent within the last hour, which is the most; please try again later."
+        return Refusal(409, "too_many_resets", message)
     return None
 
 

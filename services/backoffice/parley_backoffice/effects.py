@@ -5,7 +5,7 @@ Each runs in the transaction of its call and answers with the new record or with
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ async def change_profile(
 async def cancel_order(
     connection: Connection, now: datetime, customer_id: str, order_id: str
 ) -> CancelledOrder | Refusal:
-    """Cancel an order before it ships, void its invoice, and give back what was captured for it."""
+    """Cancel an order before it is packed, void its invoice, release what was reserved and give back what was taken."""
     order = await queries.locked(connection, Order, customer_id, order_id)
     if order is None:
         return domain.missing("order", order_id)
@@ -61,6 +61,8 @@ async def cancel_order(
     await connection.execute("UPDATE backoffice.orders SET status = 'cancelled' WHERE order_id = $1", order_id)
     void = "UPDATE backoffice.invoices SET status = 'void' WHERE order_id = $1 RETURNING invoice_id"
     invoice_id = await connection.fetchval(void, order_id)
+    release = "UPDATE backoffice.payments SET status = 'released' WHERE invoice_id = $1 AND status = 'pending'"
+    await connection.execute(release, invoice_id)
     captured = """
         SELECT payment_id, amount, currency FROM backoffice.payments
         WHERE invoice_id = $1 AND status = 'captured' ORDER BY payment_id FOR UPDATE
@@ -117,15 +119,17 @@ async def restart_device(connection: Connection, now: datetime, customer_id: str
 async def request_return(
     connection: Connection, now: datetime, customer_id: str, request: ReturnRequest
 ) -> Return | Refusal:
-    """Accept a delivered order back, once, within the return window."""
+    """Accept a delivered order back, once, within the time for a return."""
     order = await queries.locked(connection, Order, customer_id, request.order_id)
     if order is None:
         return domain.missing("order", request.order_id)
     exists = "SELECT EXISTS (SELECT 1 FROM backoffice.returns WHERE order_id = $1)"
     returned = bool(await connection.fetchval(exists, request.order_id))
-    if refusal := domain.return_of(order, returned=returned, now=now):
+    today = domain.shop_day(now)
+    plus = domain.has_plus(await queries.subscription(connection, customer_id, today), today)
+    if refusal := domain.return_of(order, returned=returned, plus=plus, today=today):
         return refusal
-    send_by = (now + domain.TIME_TO_SEND).date()
+    send_by = today + domain.TIME_TO_SEND
     insert = """
         INSERT INTO backoffice.returns (customer_id, order_id, status, reason, send_by, created_at)
         VALUES ($1, $2, 'requested', $3, $4, $5) RETURNING return_id
@@ -136,7 +140,7 @@ async def request_return(
 
 async def cancel_subscription(connection: Connection, now: datetime, customer_id: str) -> Subscription | Refusal:
     """End the plan on the day before it would renew."""
-    plan = await queries.subscription(connection, customer_id, now.date(), lock=True)
+    plan = await queries.subscription(connection, customer_id, domain.shop_day(now), lock=True)
     if plan is None:
         return Refusal(404, "not_found", f"Customer {customer_id} has no subscription.")
     ends_on = domain.end_of(plan)
@@ -163,14 +167,19 @@ async def open_ticket(
 
 async def reset_password(connection: Connection, now: datetime, customer_id: str) -> PasswordReset | Refusal:
     """Send a link for a new password to the email on record; it is never told to the caller in full."""
-    customer = await queries.profile(connection, customer_id)
-    if customer is None:
+    # The lock lets links to one customer be counted one after the other.
+    record = "SELECT email FROM backoffice.customers WHERE customer_id = $1 FOR UPDATE"
+    email = await connection.fetchval(record, customer_id)
+    if email is None:
         return _no_customer(customer_id)
-    reset = PasswordReset(domain.masked(customer.email), now + domain.RESET_LINK_LIVES)
+    lately = "SELECT count(*) FROM backoffice.password_resets WHERE customer_id = $1 AND created_at > $2"
+    if refusal := domain.reset_of(await connection.fetchval(lately, customer_id, now - timedelta(hours=1))):
+        return refusal
+    reset = PasswordReset(domain.masked(email), now + domain.RESET_LINK_LIVES)
     insert = """
         INSERT INTO backoffice.password_resets (customer_id, sent_to, expires_at, created_at) VALUES ($1, $2, $3, $4)
     """
-    await connection.execute(insert, customer_id, customer.email, reset.expires_at, now)
+    await connection.execute(insert, customer_id, email, reset.expires_at, now)
     return reset
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from parley_backoffice import effects, queries
 from parley_backoffice.adapters import Database, Effect
-from parley_backoffice.domain import Refusal, call_of, is_key, missing
+from parley_backoffice.domain import Refusal, call_of, is_key, missing, shop_day
 from parley_backoffice.metrics import Metrics
 from parley_backoffice.records import (
     CancelledOrder,
@@ -141,7 +141,7 @@ async def get_order(customer_id: Reference, order_id: Reference, database: Recor
 
 @post("/orders/{order_id:str}/cancel", status_code=200, responses=_answers(200, CancelledOrder))
 async def cancel_order(customer_id: Reference, order_id: Reference, once: NamedDependency[Once]) -> Response[bytes]:
-    """Cancel an order that has not shipped; what was captured for it is refunded."""
+    """Cancel an order that is not packed yet; what was taken for it is refunded."""
     return await once("cancel_order", 200, partial(effects.cancel_order, customer_id=customer_id, order_id=order_id))
 
 
@@ -207,7 +207,7 @@ async def list_returns(customer_id: Reference, database: Records, limit: Limit =
 async def request_return(
     customer_id: Reference, data: JSONBody[ReturnRequest], once: NamedDependency[Once]
 ) -> Response[bytes]:
-    """Send a delivered order back, once, within 30 days."""
+    """Send a delivered order back, once, within 30 days of its delivery, or 60 with Plus."""
     effect = partial(effects.request_return, customer_id=customer_id, request=data)
     return await once("request_return", 201, effect, data)
 
@@ -215,7 +215,9 @@ async def request_return(
 @get("/subscription")
 async def get_subscription(customer_id: Reference, database: Records) -> Subscription:
     """The plan of the customer."""
-    found = await database.read(lambda connection: queries.subscription(connection, customer_id, database.now().date()))
+    found = await database.read(
+        lambda connection: queries.subscription(connection, customer_id, shop_day(database.now()))
+    )
     if found is None:
         raise Refused(Refusal(404, "not_found", f"Customer {customer_id} has no subscription."))
     return found

@@ -17,9 +17,13 @@ Words = Annotated[str, Meta(min_length=1, max_length=4000, pattern=_WORDS)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=_WORDS)]
 Reference = Annotated[str, Meta(pattern=r"^[A-Za-z]{3}[-_][A-Za-z0-9]{1,32}$")]
 
-OrderStatus = Literal["placed", "shipped", "delivered", "cancelled"]
+AccountType = Literal["standard", "business"]
+OrderStatus = Literal["received", "packed", "sent", "delivered", "cancelled"]
 InvoiceStatus = Literal["open", "paid", "refunded", "void"]
-PaymentStatus = Literal["captured", "pending", "failed", "refunded", "partially_refunded"]
+PaymentMethod = Literal["card", "paypal", "wallet"]
+PaymentStatus = Literal["captured", "pending", "failed", "released", "refunded", "partially_refunded"]
+DeviceKind = Literal["router", "phone", "speaker", "tv", "e-reader"]
+ReturnStatus = Literal["requested", "on_its_way", "arrived", "checked", "refunded"]
 
 
 class Problem(Struct, frozen=True):
@@ -45,13 +49,13 @@ class Address(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Profile(Struct, frozen=True):
-    """A customer as the company knows them."""
+    """A customer as the company knows them. Whether they have Plus, their subscription tells."""
 
     customer_id: str
     name: str
     email: str
     phone: str
-    tier: Literal["standard", "silver", "gold"]
+    account_type: AccountType
     address: Address
     language: Literal["en", "de", "fr"]
     created_at: datetime
@@ -75,7 +79,7 @@ class OrderItem(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True):
-    """An order; carrier and tracking come with shipping, `delivered_at` with delivery."""
+    """An order; carrier and tracking come with sending, `delivered_at` with delivery."""
 
     order_id: str
     status: OrderStatus
@@ -102,7 +106,10 @@ class Invoice(Struct, frozen=True):
 
 
 class Payment(Struct, frozen=True):
-    """One attempt to collect an invoice; `refunded` is what was given back of it."""
+    """One attempt to collect an invoice; `refunded` is what was given back of it.
+
+    `pending` money is only reserved: a card is charged when the parcel leaves. It is `released` by a cancellation.
+    """
 
     payment_id: str
     invoice_id: str
@@ -110,7 +117,7 @@ class Payment(Struct, frozen=True):
     amount: Decimal
     refunded: Decimal
     currency: str
-    method: Literal["card", "paypal", "sepa"]
+    method: PaymentMethod
     status: PaymentStatus
     created_at: datetime
 
@@ -144,7 +151,7 @@ class Device(Struct, frozen=True):
     """A device at the customer's place; `signal_dbm` is null while it is offline."""
 
     device_id: str
-    kind: Literal["router", "phone", "speaker", "tv"]
+    kind: DeviceKind
     model: str
     firmware: str
     latest_firmware: str
@@ -166,7 +173,7 @@ class Return(Struct, frozen=True):
 
     return_id: str
     order_id: str
-    status: Literal["requested", "received"]
+    status: ReturnStatus
     reason: str
     send_by: date
     created_at: datetime

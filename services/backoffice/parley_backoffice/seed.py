@@ -1,8 +1,9 @@
-"""The made-up company: 200 customers and what they have, the same on every machine.
+"""Larkfield, a made-up shop: 200 customers and what they have, the same on every machine.
 
-Numbers decide what a customer is good for in a demonstration (see `profile_of` and `_latest`): everyone with an
-odd number was charged twice for the latest order, every fourth has no subscription, every fifth router is offline.
-Dates are relative to the day of the first start, so that return windows make sense.
+Products, prices and the states of an order are those of the help pages. Numbers decide what a customer is good for in
+a demonstration (see `_latest` and `_charges`): everyone with an odd number was charged twice for the latest order,
+every fourth has no subscription, every fifth router is offline. Dates are relative to the day of the first start, so
+that the time for a return makes sense.
 """
 
 from __future__ import annotations
@@ -12,60 +13,66 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
-from parley_backoffice.records import Address, OrderItem
+from parley_backoffice.domain import TIME_TO_SEND, shop_day
+from parley_backoffice.records import Address, OrderItem, OrderStatus
 
 CUSTOMERS = 200
-CURRENCY = "EUR"
+CURRENCY = "GBP"
 Row = tuple[Any, ...]
-Status = Literal["placed", "shipped", "delivered", "cancelled"]
 
 _GIVEN = {
-    "en": "Aoife Brendan Ciara Declan Emma Fiona George Hannah Isla Jack Kevin Laura Maeve Niall Orla Paul",
+    "en": "Adam Beth Callum Daisy Elliot Freya George Hannah Isla Jack Kevin Laura Megan Nathan Olivia Priya Rhys Tom",
     "de": "Anna Bernd Clara David Eva Felix Greta Hannes Ida Jonas Katrin Lukas Mia Nils Paula Stefan",
     "fr": "Alice Bruno Camille Denis Elise Fabien Gabrielle Hugo Ines Jules Lea Mathis Nadia Olivier Remi Zoe",
 }
 _FAMILY = {
-    "en": "Byrne Carroll Daly Egan Farrell Gallagher Hogan Kelly Lynch Murphy Nolan Quinn Reilly Walsh",
+    "en": "Ashworth Barlow Clarke Davies Evans Fletcher Grant Hughes Iqbal Jones Kerr Lloyd Mason Patel Reid Shaw Webb",
     "de": "Bauer Fischer Hoffmann Keller Lang Meyer Neumann Peters Richter Schulz Vogel Wagner Weber Zimmer",
     "fr": "Bernard Caron Dubois Faure Girard Lambert Martin Noel Perrin Renard Simon Tessier Vidal Weiss",
 }
-_STREETS = {
-    "en": ["Harbour Road", "Mill Lane", "Castle Street", "Abbey Court"],
-    "de": ["Lindenstraße", "Am Markt", "Gartenweg", "Schillerplatz"],
-    "fr": ["rue des Lilas", "avenue du Parc", "place du Marché", "chemin Vert"],
-}
-_TOWNS = {
-    "en": [("D02 X285", "Dublin"), ("T12 AB34", "Cork"), ("H91 CD56", "Galway")],
-    "de": [("10115", "Berlin"), ("50667", "Köln"), ("80331", "München")],
-    "fr": [("69002", "Lyon"), ("44000", "Nantes"), ("31000", "Toulouse")],
-}
-_COUNTRY = {"en": "IE", "de": "DE", "fr": "FR"}
-# Ranges that the regulators of these countries keep free for fiction.
-_PHONE = {"en": "+353 20 910 {:04d}", "de": "+49 30 23125 {:03d}", "fr": "+33 1 99 00 {:04d}"}
+_STREETS = ["Harbour Road", "Mill Lane", "Castle Street", "Abbey Court", "Station Road", "Orchard Close"]
+_TOWNS = [
+    ("BS3 1TF", "Bristol"),
+    ("SE1 7QA", "London"),
+    ("B4 6HQ", "Birmingham"),
+    ("M4 1LE", "Manchester"),
+    ("LS2 7DJ", "Leeds"),
+    ("G2 3BX", "Glasgow"),
+    ("CF10 1BH", "Cardiff"),
+    ("BT1 5AA", "Belfast"),
+]
+# Ofcom keeps these mobile numbers free for fiction.
+_PHONE = "+44 7700 900{:03d}"
 
-_GOODS = [
-    ("RTR-200", "Fibre router FR-200", "129.00"),
-    ("RTR-300", "Mesh router MR-300", "189.00"),
-    ("EXT-010", "Wi-Fi extender WX-10", "49.90"),
-    ("PHN-040", "Phone Aster 4", "349.00"),
-    ("PHN-041", "Phone Aster 4 Mini", "279.00"),
-    ("SPK-020", "Smart speaker Echoic 2", "79.90"),
-    ("TVB-055", "Television Lumen 55", "599.00"),
-    ("TVB-100", "TV stick Lumen Go", "39.90"),
-    ("CHG-065", "Charger 65 W", "34.90"),
-    ("CBL-002", "Network cable 2 m", "8.90"),
-    ("HDP-007", "Headphones Calm 7", "119.00"),
-    ("CSE-004", "Case for Aster 4", "24.90"),
+# An order has one product and perhaps accessories; with £59 or more its delivery is free.
+_PRODUCTS = [
+    ("HRN-100", "Heron router", "119.00"),
+    ("HRN-010", "Heron Mini", "69.00"),
+    ("TRN-128", "Tern phone 128 GB", "329.00"),
+    ("TRN-256", "Tern phone 256 GB", "389.00"),
+    ("WRN-100", "Wren speaker", "59.00"),
+    ("WRN-200", "Wren Max speaker", "129.00"),
+    ("GNT-043", "Gannet TV 43 inches", "299.00"),
+    ("GNT-055", "Gannet TV 55 inches", "549.00"),
+    ("OWL-100", "Owl e-reader", "99.00"),
+]
+_ACCESSORIES = [
+    ("CHG-065", "Charger 65 W", "29.00"),
+    ("CBL-002", "Network cable 2 m", "8.00"),
+    ("HDP-007", "Headphones", "89.00"),
+    ("LMP-003", "Reading lamp", "35.00"),
+    ("CSE-004", "Case for a Tern phone", "19.00"),
 ]
 _DEVICES = {
-    "router": ("FR-200", "7.2.1", ("7.2.1", "7.1.4", "6.9.0")),
-    "phone": ("Aster 4", "14.3", ("14.3", "14.1")),
-    "speaker": ("Echoic 2", "2.8.0", ("2.8.0", "2.6.3")),
-    "tv": ("Lumen 55", "5.0.2", ("5.0.2", "4.4.1")),
+    "router": ("Heron", "7.2.1", ("7.2.1", "7.1.4", "6.9.0")),
+    "phone": ("Tern", "14.3", ("14.3", "14.1")),
+    "speaker": ("Wren", "2.8.0", ("2.8.0", "2.6.3")),
+    "tv": ("Gannet", "5.0.2", ("5.0.2", "4.4.1")),
+    "e-reader": ("Owl", "3.4.0", ("3.4.0", "3.3.2")),
 }
 _MATTERS = [
     ("Slow connection in the evening", "Between eight and ten the connection drops to a tenth of its speed."),
@@ -89,7 +96,7 @@ class Dataset(Struct, frozen=True):
 
 
 COLUMNS = {
-    "customers": "customer_id name email phone tier address language created_at",
+    "customers": "customer_id name email phone account_type address language created_at",
     "orders": "order_id customer_id status items total currency carrier tracking placed_at delivered_at",
     "invoices": "invoice_id customer_id order_id status total currency issued_at due_on",
     "payments": "payment_id customer_id invoice_id amount refunded currency method status created_at",
@@ -115,7 +122,7 @@ class _Plan(NamedTuple):
     """What happened to one order before the rows are written."""
 
     latest: bool
-    status: Status
+    status: OrderStatus
     placed_at: datetime
     delivered_at: datetime | None
     returned: bool = False
@@ -126,7 +133,7 @@ def dataset(now: datetime) -> Dataset:
     now = now.replace(microsecond=0)
     data, numbers = Dataset(), _Numbers()
     for number in range(1, CUSTOMERS + 1):
-        rng = random.Random(f"parley-backoffice-{number}")
+        rng = random.Random(f"larkfield-{number}")
         customer_id = f"cus_{number:04d}"
         plans = _plans(rng, number, now)
         data.customers.append(profile_of(rng, number, plans[0].placed_at))
@@ -143,27 +150,30 @@ def dataset(now: datetime) -> Dataset:
 
 
 def profile_of(rng: random.Random, number: int, first_order: datetime) -> Row:
-    """The customer with this number: half speak English, the others German or French."""
-    language = ("de", "en", "fr", "en")[number % 4]
+    """The customer with this number: all live in the United Kingdom, one in ten speaks German or French."""
+    language = {8: "de", 14: "fr"}.get(number % 20, "en")
     given, family = rng.choice(_GIVEN[language].split()), rng.choice(_FAMILY[language].split())
-    postcode, city = rng.choice(_TOWNS[language])
-    street, house = rng.choice(_STREETS[language]), rng.randint(1, 120)
-    door = f"{street} {house}" if language == "de" else f"{house} {street}"
-    address = Address(street=door, postcode=postcode, city=city, country=_COUNTRY[language])
+    postcode, city = rng.choice(_TOWNS)
+    street = f"{rng.randint(1, 120)} {rng.choice(_STREETS)}"
+    address = Address(street=street, postcode=postcode, city=city, country="GB")
     email = f"{given}.{family}.{number:04d}@example.com".lower()
-    phone = _PHONE[language].format(number)
-    tier = rng.choices(["standard", "silver", "gold"], weights=[6, 3, 1])[0]
+    account_type = rng.choices(["standard", "business"], weights=[9, 1])[0]
     created_at = first_order - timedelta(days=rng.randint(1, 300))
-    return (f"cus_{number:04d}", f"{given} {family}", email, phone, tier, address, language, created_at)
+    name, phone = f"{given} {family}", _PHONE.format(number)
+    return (f"cus_{number:04d}", name, email, phone, account_type, address, language, created_at)
 
 
 def _plans(rng: random.Random, number: int, now: datetime) -> list[_Plan]:
-    """Two to five orders, oldest first; all but the latest are too old to be returned."""
+    """Two to five orders, oldest first; all but the latest are too old to be returned.
+
+    Where n % 8 is 2, the second latest was delivered 40 to 55 days ago: it can be returned with Plus only.
+    """
     latest = _latest(rng, number, now)
     plans, placed_at = [latest], latest.placed_at
-    for _ in range(rng.randint(1, 4)):
-        placed_at -= timedelta(days=rng.randint(40, 90), minutes=rng.randint(0, 600))
-        delivered_at = placed_at + timedelta(days=rng.randint(2, 5), minutes=rng.randint(0, 300))
+    for place in range(rng.randint(1, 4)):
+        days = rng.randint(44, 50) if place == 0 and number % 8 == 2 else rng.randint(70, 110)
+        placed_at -= timedelta(days=days, minutes=rng.randint(0, 600))
+        delivered_at = placed_at + timedelta(days=rng.randint(2, 4), minutes=rng.randint(0, 300))
         plans.append(_Plan(False, "delivered", placed_at, delivered_at))
     oldest = plans[-1]
     if number % 10 == 5:
@@ -174,46 +184,43 @@ def _plans(rng: random.Random, number: int, now: datetime) -> list[_Plan]:
 
 
 def _latest(rng: random.Random, number: int, now: datetime) -> _Plan:
-    """The latest order: delivered and returnable (n % 4 is 0 or 1), shipped (2) or placed today (3)."""
-    minutes = timedelta(minutes=rng.randint(30, 600))
-    if number % 4 == 3:
-        return _Plan(True, "placed", now - minutes, None)
+    """The latest order by n % 4: delivered and returnable (0 and 1), received today (3), or on its way there (2)."""
+    minutes = timedelta(minutes=rng.randint(10, 150))
+    if number % 4 == 3 or number % 16 == 14:
+        return _Plan(True, "received", now - minutes, None)
+    if number % 16 == 6:
+        return _Plan(True, "packed", now - timedelta(hours=12) - minutes, None)
     if number % 4 == 2:
-        return _Plan(True, "shipped", now - timedelta(days=2) - minutes, None)
+        return _Plan(True, "sent", now - timedelta(days=2) - minutes, None)
     placed_at = now - timedelta(days=rng.randint(6, 18)) - minutes
-    return _Plan(True, "delivered", placed_at, placed_at + timedelta(days=rng.randint(2, 5)))
+    return _Plan(True, "delivered", placed_at, placed_at + timedelta(days=rng.randint(2, 4)))
 
 
 def _order(rng: random.Random, number: int, plan: _Plan, data: Dataset, numbers: _Numbers) -> None:
     customer_id, order_id = f"cus_{number:04d}", f"ORD-{next(numbers.orders)}"
-    items = [
-        OrderItem(sku, name, rng.choice([1, 1, 1, 2]), Decimal(price))
-        for sku, name, price in rng.sample(_GOODS, rng.randint(1, 3))
-    ]
+    chosen = [(*rng.choice(_PRODUCTS), 1)]
+    chosen += [(*accessory, rng.choice([1, 1, 1, 2])) for accessory in rng.sample(_ACCESSORIES, rng.randint(0, 2))]
+    items = [OrderItem(sku, name, quantity, Decimal(price)) for sku, name, price, quantity in chosen]
     total = sum((item.unit_price * item.quantity for item in items), Decimal())
-    on_its_way = plan.status in {"shipped", "delivered"}
-    tracking = f"PX{rng.randrange(10**9):09d}EU" if on_its_way else None
+    on_its_way = plan.status in {"sent", "delivered"}
+    tracking = f"PX{rng.randrange(10**9):09d}GB" if on_its_way else None
     row = (order_id, customer_id, plan.status, items, total, CURRENCY, "Paxpost" if on_its_way else None, tracking)
     data.orders.append((*row, plan.placed_at, plan.delivered_at))
     _money(rng, number, plan, (order_id, total), data, numbers)
     if plan.returned and plan.delivered_at is not None:
         asked = plan.delivered_at + timedelta(days=3)
-        send_by = (asked + timedelta(days=14)).date()
-        request = (f"RET-{next(numbers.returns)}", customer_id, order_id, "received", "It was not what I expected.")
-        data.returns.append((*request, send_by, asked))
+        request = (f"RET-{next(numbers.returns)}", customer_id, order_id, "refunded", "It stopped working.")
+        data.returns.append((*request, shop_day(asked) + TIME_TO_SEND, asked))
 
 
 def _money(
     rng: random.Random, number: int, plan: _Plan, sold: tuple[str, Decimal], data: Dataset, numbers: _Numbers
 ) -> None:
     customer_id, invoice_id, (order_id, total) = f"cus_{number:04d}", f"INV-{next(numbers.invoices)}", sold
-    given_back = plan.returned or plan.status == "cancelled"
-    method = rng.choice(["card", "card", "paypal", "sepa"])
-    outcomes = _charges(number, plan, given_back)
-    invoice_status = "void" if plan.status == "cancelled" else "paid"
-    if outcomes == ["pending"]:
-        invoice_status, method = "open", "sepa"
-    due_on = (plan.placed_at + timedelta(days=14)).date()
+    outcomes = _charges(number, plan)
+    method = _method(rng, plan, outcomes)
+    invoice_status = "void" if plan.status == "cancelled" else "open" if outcomes == ["pending"] else "paid"
+    due_on = shop_day(plan.placed_at) + timedelta(days=14)
     invoice = (invoice_id, customer_id, order_id, invoice_status, total, CURRENCY, plan.placed_at, due_on)
     data.invoices.append(invoice)
     for place, status in enumerate(outcomes):
@@ -221,20 +228,36 @@ def _money(
         refunded = total if status == "refunded" else Decimal(0)
         data.payments.append((payment_id, customer_id, invoice_id, total, refunded, CURRENCY, method, status, at))
         if status == "refunded":
-            why = "Order returned" if plan.returned else "Order cancelled"
-            row = (f"REF-{next(numbers.refunds)}", customer_id, payment_id, total, CURRENCY, why)
-            data.refunds.append((*row, at + timedelta(days=1)))
+            data.refunds.append(
+                (f"REF-{next(numbers.refunds)}", customer_id, payment_id, total, CURRENCY, *_given_back(plan))
+            )
 
 
-def _charges(number: int, plan: _Plan, given_back: bool) -> list[str]:
+def _charges(number: int, plan: _Plan) -> list[str]:
     """How the invoice was collected: a latest order of an odd customer was charged twice by mistake."""
-    if given_back:
+    if plan.returned or plan.status == "cancelled":
         return ["refunded"]
     if not plan.latest:
         return ["captured"]
     if number % 2:
         return ["failed", "captured", "captured"] if number % 7 == 0 else ["captured", "captured"]
-    return ["pending"] if number % 11 == 0 else ["captured"]
+    return ["pending"] if number % 8 == 6 else ["captured"]
+
+
+def _method(rng: random.Random, plan: _Plan, outcomes: list[str]) -> str:
+    """A card is charged when the parcel leaves: what was taken before that came from PayPal or the Wallet."""
+    if outcomes == ["pending"]:
+        return "card"
+    return rng.choice(
+        ["card", "card", "paypal", "wallet"] if plan.status in {"sent", "delivered"} else ["paypal", "wallet"]
+    )
+
+
+def _given_back(plan: _Plan) -> tuple[str, datetime]:
+    """Why and when an order was refunded: a return after a week on its way and in our hands."""
+    if plan.delivered_at is None:
+        return "Order cancelled", plan.placed_at + timedelta(hours=1)
+    return "Order returned", plan.delivered_at + timedelta(days=10)
 
 
 def _devices(rng: random.Random, number: int, now: datetime, data: Dataset, numbers: _Numbers) -> None:
@@ -252,4 +275,4 @@ def _subscription(rng: random.Random, number: int, now: datetime) -> Row:
     started_on = (now - timedelta(days=rng.randint(40, 700))).date()
     ends_on = (now + timedelta(days=rng.randint(3, 25))).date() if number % 10 == 7 else None
     status = "active" if ends_on is None else "cancelled"
-    return (f"cus_{number:04d}", "Plus", status, Decimal("9.90"), CURRENCY, started_on, ends_on)
+    return (f"cus_{number:04d}", "Plus", status, Decimal("5.99"), CURRENCY, started_on, ends_on)

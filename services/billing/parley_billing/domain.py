@@ -12,16 +12,17 @@ from decimal import ROUND_HALF_UP, Decimal
 import msgspec
 
 from parley_billing.records import Invoice, Order, Payment, Refund, Subscription
-from parley_billing.wording import day, money, several
+from parley_specialist.wording import day, money, several
 
 NEWEST = 3
 REFUND_LIMIT = Decimal(500)
 VAT_RATE = Decimal("0.20")
-METHODS = {"card": "by card", "paypal": "with PayPal", "sepa": "by bank transfer"}
+METHODS = {"card": "by card", "paypal": "with PayPal", "wallet": "from the Larkfield Wallet"}
 STATES = {
     "captured": "is completed",
     "pending": "is pending",
     "failed": "has failed",
+    "released": "was released",
     "refunded": "was refunded",
     "partially_refunded": "was refunded in part",
 }
@@ -29,10 +30,11 @@ STATES = {
 ARRIVALS = {
     "card": ("your card", "3 to 5 working days", 5),
     "paypal": ("your PayPal account", "1 working day", 1),
-    "sepa": ("your bank account", "5 to 7 working days", 7),
+    "wallet": ("your Larkfield Wallet", "2 hours", 1),
 }
 RESERVED = (
-    "A pending amount is only reserved and disappears within 3 working days, although some banks need up to 7 days."
+    "A pending amount is only reserved: it is taken when the parcel leaves our warehouse, and one that is not taken "
+    "disappears within 3 working days, although some banks need up to 7 days."
 )
 COLLECTED = {"captured", "refunded", "partially_refunded"}
 
@@ -156,7 +158,8 @@ def refund_refusal(payment: Payment, payments: Sequence[Payment], invoices: Sequ
     if payment.status == "pending":
         return f"Payment {name} is still pending, so there is nothing to refund yet. {RESERVED}"
     if payment.status != "captured":
-        return f"Payment {name} has failed: no money was taken, so there is nothing to refund."
+        state = STATES.get(payment.status, f"is {payment.status}")
+        return f"Payment {name} {state}: no money was taken, so there is nothing to refund."
     surplus = {p.payment_id for overcharge in overcharges(payments, invoices) for p in overcharge.surplus}
     if name not in surplus:
         return _not_surplus(payment, overcharges(payments, invoices))
@@ -171,7 +174,7 @@ def _not_surplus(payment: Payment, found: Sequence[Overcharge]) -> str:
             return f"{start}; what was charged too much is {other}."
     return (
         f"{start} and was not charged twice, so I can't refund it here. "
-        "You can cancel an order before it is sent, or return it within 30 days."
+        "You can cancel an order before it is packed, or return it within 30 days, with Plus within 60."
     )
 
 
@@ -199,7 +202,10 @@ def refund_told(refund: Refund, method: str, now: datetime) -> str:
     return f"{start} and should have reached {place} by now."
 
 
-def missing_refund(refund: Refund) -> str:
+def missing_refund(refund: Refund, method: str) -> str:
+    """What to do about a refund that should be there."""
+    if method != "card":
+        return f"If you can't see it, we trace it within 2 working days; its reference is {refund.refund_id}."
     return (
         f"If you can't see it, ask your bank with the reference {refund.refund_id}; "
         "if the bank can't find it, we trace it within 2 working days."

@@ -7,11 +7,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from parley_billing import domain
-from parley_billing.adapters import Page, now, read, send
 from parley_billing.domain import NEWEST, REFUND_LIMIT
 from parley_billing.records import Invoice, Order, Payment, Refund, Subscription
-from parley_billing.wording import day, money
+from parley_specialist.reading import now, read, read_list, send
 from parley_specialist.tools import Suggestion, ToolContext, ToolRefusedError, ToolResult, tool
+from parley_specialist.wording import day, money
 
 PaymentId = Annotated[
     str, Meta(pattern=r"^PAY-[0-9]{1,12}$", description="the number of the payment, such as PAY-300001")
@@ -26,11 +26,11 @@ InvoiceId = Annotated[
 
 
 async def _payments(context: ToolContext) -> list[Payment]:
-    return (await read(context, "/payments", Page[Payment])).items
+    return await read_list(context, "/payments", Payment)
 
 
 async def _invoices(context: ToolContext) -> list[Invoice]:
-    return (await read(context, "/invoices", Page[Invoice])).items
+    return await read_list(context, "/invoices", Invoice)
 
 
 async def _plan(context: ToolContext) -> Subscription | None:
@@ -151,7 +151,7 @@ async def refund_payment(context: ToolContext, payment_id: PaymentId) -> ToolRes
 )
 async def refund_status(context: ToolContext) -> ToolResult:
     """Tell when the customer's refunds were sent and when the money arrives."""
-    refunds = (await read(context, "/refunds", Page[Refund])).items
+    refunds = await read_list(context, "/refunds", Refund)
     if not refunds:
         return ToolResult(
             "You have no refunds yet. The refund for a return is sent on the day on which we have checked it."
@@ -159,8 +159,9 @@ async def refund_status(context: ToolContext) -> ToolResult:
     methods = {payment.payment_id: payment.method for payment in await _payments(context)}
     at, newest = now(), refunds[:NEWEST]
     told = [domain.refund_told(refund, methods.get(refund.payment_id, "card"), at) for refund in newest]
-    if domain.overdue(newest[0].created_at, methods.get(newest[0].payment_id, "card"), at):
-        told.append(domain.missing_refund(newest[0]))
+    method = methods.get(newest[0].payment_id, "card")
+    if domain.overdue(newest[0].created_at, method, at):
+        told.append(domain.missing_refund(newest[0], method))
     return ToolResult(" ".join(told), {"refunds": [refund.refund_id for refund in newest]})
 
 

@@ -14,7 +14,7 @@ _TOPICS = {
     "technical": "a device that does not work",
     "account": "your account or sign-in",
     "returns": "an order, a delivery or a return",
-    "escalation": "a complaint, or talking to a person",
+    "escalation": "a complaint, or a person to talk to",
 }
 _FAILURES = {
     "deadline": "I could not finish your answer in time, and nothing was changed for you since. Please ask me again.",
@@ -26,8 +26,8 @@ _FAILED = "Something went wrong on our side while I was answering. Please ask me
 def ask_back(specialties: Sequence[str]) -> str:
     """The question when nobody can tell what a message is about."""
     topics = [_TOPICS.get(name, name) for name in specialties]
-    listed = ", ".join(topics[:-1]) + (f" or {topics[-1]}" if len(topics) > 1 else "".join(topics))
-    return f"I want to bring you to the right specialist. Is it about {listed}?"
+    listed = "; ".join(topics[:-1]) + (f"; or {topics[-1]}" if len(topics) > 1 else "".join(topics))
+    return f"I want to bring you to the right specialist. What is it about: {listed}?"
 
 
 def failure(code: str) -> str:

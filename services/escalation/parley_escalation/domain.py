@@ -9,8 +9,8 @@ import re
 from datetime import datetime
 
 from parley_escalation.records import Ticket
-from parley_escalation.wording import day, here
 from parley_proto.specialist import Urgency
+from parley_specialist.wording import day, here
 
 NEWEST = 3
 OPENS = 8

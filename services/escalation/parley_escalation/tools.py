@@ -7,10 +7,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from parley_escalation import domain
-from parley_escalation.adapters import Page, now, read, send
 from parley_escalation.domain import NEWEST
 from parley_escalation.records import Ticket
 from parley_proto.specialist import Urgency
+from parley_specialist.reading import now, read_list, send
 from parley_specialist.tools import ToolContext, ToolRefusedError, ToolResult, tool
 
 Subject = Annotated[
@@ -30,7 +30,11 @@ HowUrgent = Annotated[
         "I want to make a complaint",
         "I want to talk to a person",
         "let me speak to a human agent",
-        "connect me to your supervisor",
+        "connect me to a real person",
+        "put me through to an adviser",
+        "can I speak to someone in customer service",
+        "I want a live chat with a human",
+        "get me a manager or your supervisor",
         "this is unacceptable",
         "your service is terrible",
         "somebody used my card",
@@ -74,7 +78,7 @@ async def open_ticket(context: ToolContext, subject: Subject, urgency: HowUrgent
 )
 async def list_tickets(context: ToolContext) -> ToolResult:
     """List the customer's newest tickets and whether they are still open."""
-    tickets = (await read(context, "/tickets", Page[Ticket])).items[:NEWEST]
+    tickets = (await read_list(context, "/tickets", Ticket))[:NEWEST]
     if not tickets:
         return ToolResult("You have no tickets.")
     at = now()

@@ -143,7 +143,7 @@ def _arguments(call: _Call) -> str:
 def _is_json(call: _Call) -> bool:
     try:
         msgspec.json.decode(_arguments(call))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return False
     return True
 

@@ -86,7 +86,7 @@ def read_body(data: bytes) -> ChatBody:
     """Raises PermanentError for what is no body, or asks for what we can't do."""
     try:
         body = _bodies.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise PermanentError(f"The request can't be read: {error}.", code="malformed") from error
     for wrong, name in (
         (body.n not in (None, 1), "n above 1"),

@@ -77,6 +77,6 @@ def _refused(problem: Problem, reason: str) -> ProviderRefused:
 def _problem(body: bytes) -> Problem:
     try:
         content = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Problem()
     return read_problem(content.get("error", content)) if isinstance(content, dict) else Problem()

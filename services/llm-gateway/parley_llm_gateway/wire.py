@@ -69,7 +69,7 @@ def read_chunk(data: str | bytes) -> Chunk:
     """Raises ProviderFailed for what is not a chunk."""
     try:
         return _chunks.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProviderFailed("The model provider sent something that is no answer.", code="provider_garbage") from error
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Literal
 
 from parley_returns.records import Item, Order, Payment, Refund, Return, Subscription
-from parley_returns.wording import day, here, money, several
+from parley_specialist.wording import day, here, money, several
 
 NEWEST = 3
 WINDOW_DAYS = 30
@@ -22,7 +22,12 @@ LATE_AFTER_WORKING_DAYS = 6
 
 Reason = Literal["not stated", "changed mind", "faulty or damaged", "wrong item"]
 FREE = {"faulty or damaged", "wrong item"}
-CARD = "Refunds reach a card within 3 to 5 working days."
+ARRIVALS = "Refunds reach a card within 3 to 5 working days, PayPal within 1 working day and the Wallet within 2 hours."
+RETURNED = {
+    "on_its_way": "is on its way to us.",
+    "arrived": "has arrived; we check it within 3 working days and then send the refund.",
+    "checked": "is checked; the refund is sent on the same day.",
+}
 
 
 def what(items: Sequence[Item]) -> str:
@@ -40,9 +45,11 @@ def started(order: Order, now: datetime) -> str:
 def order_told(order: Order, now: datetime) -> str:
     """An order's state as a sentence, with the words of the help page 'Where is my order'."""
     start = started(order, now)
-    if order.status == "placed":
-        return f"{start} is received but not sent yet."
-    if order.status == "shipped":
+    if order.status == "received":
+        return f"{start} is received but not packed yet."
+    if order.status == "packed":
+        return f"{start} is packed: it is being prepared in the warehouse."
+    if order.status == "sent":
         return f"{start} was sent{_carried(order)} and is on its way."
     if order.status == "delivered" and order.delivered_at:
         return f"{start} was delivered on {day(order.delivered_at, now)}."
@@ -56,11 +63,13 @@ def _carried(order: Order) -> str:
 
 def next_step(order: Order, *, plus: bool, now: datetime) -> str:
     """What a customer can expect or do next with an order."""
-    if order.status == "placed":
+    if order.status == "received":
         return "As long as it is not packed, you can still change or cancel it free of charge."
-    if order.status == "shipped" and late(order, now):
+    if order.status == "packed":
+        return "It can't be changed or cancelled any more; standard delivery takes 2 to 4 working days."
+    if order.status == "sent" and late(order, now):
         return "That is longer than the usual 2 to 4 working days, so we can start a search with the courier."
-    if order.status == "shipped":
+    if order.status == "sent":
         return "Standard delivery takes 2 to 4 working days; the tracking link shows the newest date."
     if order.status == "delivered" and (last := last_day(order, plus=plus)):
         return f"You {'can' if here(now).date() <= last else 'could'} return it until {day(last, now)}."
@@ -113,18 +122,6 @@ def _after_window(order: Order, now: datetime) -> str:
     return "If it is faulty, the warranty of 24 months still applies."
 
 
-def only_by_a_person(order: Order, *, plus: bool, now: datetime) -> str:
-    """For a return that our rules allow, but that the back office does not take by itself."""
-    last = last_day(order, plus=plus)
-    until = f" until {day(last, now)}" if last else ""
-    return f"You may return order {order.order_id}{until}, but a person has to book this return; I can pass you on."
-
-
-def beyond_standard(order: Order, now: datetime) -> bool:
-    """True where only Plus or the Christmas rule still allows a return."""
-    return order.delivered_at is not None and now - order.delivered_at > timedelta(days=WINDOW_DAYS)
-
-
 def return_booked(made: Return, reason: str, *, plus: bool, now: datetime) -> str:
     """What to say once a return is booked."""
     label = "The label comes by e-mail within 10 minutes"
@@ -143,12 +140,10 @@ def return_told(made: Return, payments: Sequence[Payment], now: datetime) -> str
     if made.status == "requested":
         return _requested(start, made, now)
     back = [payment for payment in payments if payment.order_id == made.order_id and payment.refunded]
-    if back:
+    if made.status == "refunded" and back:
         total = money(sum((payment.refunded for payment in back), Decimal(0)), back[0].currency)
-        return f"{start} has arrived, and {total} was refunded."
-    if made.status == "received":
-        return f"{start} has arrived; we check it within 3 working days and then send the refund."
-    return f"{start} is {made.status}."
+        return f"{start} is checked, and {total} was refunded."
+    return f"{start} {RETURNED.get(made.status, f'is {made.status}.')}"
 
 
 def _requested(start: str, made: Return, now: datetime) -> str:
@@ -159,10 +154,11 @@ def _requested(start: str, made: Return, now: datetime) -> str:
 
 def cancel_refusal(order: Order, *, plus: bool, now: datetime) -> str:
     """Why an order can't be cancelled any more, or ''."""
-    if order.status == "shipped":
+    if order.status in {"packed", "sent"}:
         days = PLUS_WINDOW_DAYS if plus else WINDOW_DAYS
+        gone = f"was sent{_carried(order)}" if order.status == "sent" else "is packed already"
         return (
-            f"Order {order.order_id} was sent{_carried(order)} and can't be cancelled any more. "
+            f"Order {order.order_id} {gone} and can't be cancelled any more. "
             f"You can refuse the parcel at the door or return it within {days} days of delivery."
         )
     if order.status == "delivered":
@@ -176,4 +172,4 @@ def cancelled(order_id: str, refunds: Sequence[Refund]) -> str:
     if not refunds:
         return f"{start} Money that was only reserved is released today, and your bank shows it within 3 working days."
     told = several([f"{money(one.amount, one.currency)} ({one.refund_id})" for one in refunds])
-    return f"{start} You get back {told}. {CARD}"
+    return f"{start} You get back {told}. {ARRIVALS}"

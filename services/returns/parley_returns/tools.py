@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from parley_returns import domain
-from parley_returns.adapters import Page, now, read, send
 from parley_returns.domain import NEWEST, Reason
 from parley_returns.records import Cancelled, Order, Payment, Return, Subscription
+from parley_specialist.reading import now, read, read_list, send
 from parley_specialist.tools import ToolContext, ToolRefusedError, ToolResult, tool
 
 OrderId = Annotated[str, Meta(pattern=r"^ORD-[0-9]{1,12}$", description="the order number, such as ORD-100001")]
@@ -30,7 +30,7 @@ Why = Annotated[
 
 
 async def _orders(context: ToolContext) -> list[Order]:
-    return (await read(context, "/orders", Page[Order])).items
+    return await read_list(context, "/orders", Order)
 
 
 async def _order(context: ToolContext, order_id: str) -> Order:
@@ -40,10 +40,6 @@ async def _order(context: ToolContext, order_id: str) -> Order:
         none = "You have no orders yet." if order_id == "latest" else f"There is no order {order_id} on your account."
         raise ToolRefusedError(none)
     return found
-
-
-async def _returned(context: ToolContext, order_id: str) -> bool:
-    return order_id in {made.order_id for made in (await read(context, "/returns", Page[Return])).items}
 
 
 async def _plus(context: ToolContext) -> bool:
@@ -123,7 +119,7 @@ async def order_status(context: ToolContext, order_id: AnyOrder = "latest") -> T
     confirm="Shall I cancel order {order_id}? A cancelled order can't be restored.",
 )
 async def cancel_order(context: ToolContext, order_id: OrderId) -> ToolResult:
-    """Cancel an order that has not been sent yet; what was paid is refunded."""
+    """Cancel an order that is not packed yet; what was paid is refunded."""
     order = await _order(context, order_id)
     refusal = domain.cancel_refusal(order, plus=await _plus(context), now=now())
     if refusal:
@@ -158,12 +154,7 @@ async def start_return(context: ToolContext, order_id: OrderId, reason: Why = "n
     refusal = domain.return_refusal(order, plus=plus, now=at)
     if refusal:
         raise ToolRefusedError(refusal)
-    try:
-        made = await send(context, "POST", "/returns", {"order_id": order_id, "reason": reason}, Return)
-    except ToolRefusedError as error:
-        if not domain.beyond_standard(order, at) or await _returned(context, order_id):
-            raise
-        raise ToolRefusedError(domain.only_by_a_person(order, plus=plus, now=at)) from error
+    made = await send(context, "POST", "/returns", {"order_id": order_id, "reason": reason}, Return)
     told = domain.return_booked(made, reason, plus=plus, now=at)
     return ToolResult(told, {"return_id": made.return_id, "send_by": str(made.send_by)})
 
@@ -185,10 +176,12 @@ async def start_return(context: ToolContext, order_id: OrderId, reason: Why = "n
 )
 async def return_status(context: ToolContext) -> ToolResult:
     """Tell how far the customer's returns are."""
-    returns = (await read(context, "/returns", Page[Return])).items[:NEWEST]
+    returns = (await read_list(context, "/returns", Return))[:NEWEST]
     if not returns:
-        return ToolResult("You have no returns. A return can be booked within 30 days of delivery.")
-    payments = (await read(context, "/payments", Page[Payment])).items
+        return ToolResult(
+            "You have no returns. A return can be booked within 30 days of delivery, with Plus within 60."
+        )
+    payments = await read_list(context, "/payments", Payment)
     at = now()
     told = " ".join(domain.return_told(made, payments, at) for made in returns)
     return ToolResult(told, {"returns": [made.return_id for made in returns]})

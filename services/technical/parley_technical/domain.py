@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from parley_specialist.wording import day, here, several
 from parley_technical.records import Device
-from parley_technical.wording import day, here, several
 
 NEWEST = 3
 # Received power of Wi-Fi: -67 dBm is what calls and films need; below -75 dBm connections drop.
@@ -21,12 +21,14 @@ BY_HAND = {
     "phone": "hold the power button and the volume down button together for 15 seconds; your data stays on it",
     "speaker": "unplug it for 20 seconds and plug it in again; if that does not help, restart the router first",
     "tv": "unplug it for 60 seconds and plug it directly into the wall socket",
+    "e-reader": "hold the power button for 20 seconds, release it and wait 1 minute; charge it if nothing happens",
 }
 STRONGER = {
     "router": "Place it upright in an open spot in the middle of your home, away from microwave ovens and thick walls",
     "phone": "Go closer to the router, or switch flight mode on for 20 seconds and off again",
     "speaker": "Move it closer to the router or use the 5 GHz network",
     "tv": "A network cable is the most stable connection, or move a Heron Mini closer to it",
+    "e-reader": "Move it closer to the router, or place a Heron Mini halfway to that room",
 }
 UPDATES = {
     "router": "in the app under Devices, Check for update; it takes about 5 minutes",
@@ -43,7 +45,8 @@ AFTER_RESTART = {
 
 
 def name(device: Device) -> str:
-    return f"{NAMES.get(device.kind, device.kind)} {device.model} ({device.device_id})"
+    """'Heron router (DEV-400001)': the shop's name of a product is its model and its kind."""
+    return f"{device.model} {NAMES.get(device.kind, device.kind)} ({device.device_id})"
 
 
 def online(device: Device) -> bool:
@@ -70,11 +73,11 @@ def strength(signal_dbm: int) -> str:
 
 
 def chosen(devices: Sequence[Device], wanted: str) -> list[Device]:
-    """The devices meant by a number or a kind; of 'all' the routers, which the rest needs, then what is in trouble."""
+    """The devices meant by number, kind or product; of 'all' the routers, as the rest needs them, and what is in trouble."""
     if wanted == "all":
         mine = [one for one in devices if one.kind == "router" or troubled(one)] or list(devices)
         return sorted(mine, key=lambda one: (one.kind != "router", online(one), not weak(one)))
-    return [one for one in devices if wanted == one.device_id or wanted.lower() == one.kind]
+    return [one for one in devices if wanted == one.device_id or wanted.lower() in (one.kind, one.model.lower())]
 
 
 def missing(wanted: str) -> str:
@@ -85,7 +88,7 @@ def missing(wanted: str) -> str:
 
 def which(devices: Sequence[Device]) -> str:
     """What to say where several devices may be meant."""
-    return f"You have {several([name(one) for one in devices])}; please tell me which of them you mean."
+    return f"You have {several([f'the {name(one)}' for one in devices])}; please tell me which of them you mean."
 
 
 def listed(devices: Sequence[Device]) -> str:

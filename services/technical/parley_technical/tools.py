@@ -6,30 +6,30 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from parley_specialist.reading import now, read_list, send
 from parley_specialist.tools import Suggestion, ToolContext, ToolRefusedError, ToolResult, tool
 from parley_technical import domain
-from parley_technical.adapters import Page, now, read, send
 from parley_technical.domain import NEWEST
 from parley_technical.records import Device
 
 AnyDevice = Annotated[
     str,
     Meta(
-        pattern=r"^(DEV-[0-9]{1,12}|router|phone|speaker|tv|TV|all)$",
-        description="the device: router, phone, speaker or TV, its number such as DEV-400001, or 'all'",
+        pattern=r"^(DEV-[0-9]{1,12}|router|phone|speaker|tv|TV|e-reader|Heron|Tern|Wren|Gannet|Owl|all)$",
+        description="the device: router, phone, speaker, TV or e-reader, its number such as DEV-400001, or 'all'",
     ),
 ]
 OneDevice = Annotated[
     str,
     Meta(
-        pattern=r"^(DEV-[0-9]{1,12}|router|phone|speaker|tv|TV)$",
-        description="the device: router, phone, speaker or TV, or its number such as DEV-400001",
+        pattern=r"^(DEV-[0-9]{1,12}|router|phone|speaker|tv|TV|e-reader|Heron|Tern|Wren|Gannet|Owl)$",
+        description="the device: router, phone, speaker, TV or e-reader, or its number such as DEV-400001",
     ),
 ]
 
 
 async def _devices(context: ToolContext) -> list[Device]:
-    return (await read(context, "/devices", Page[Device])).items
+    return await read_list(context, "/devices", Device)
 
 
 @tool(
@@ -71,6 +71,7 @@ async def list_devices(context: ToolContext) -> ToolResult:
         "are all my devices online",
         "is there an update for my phone",
         "films keep buffering on my TV",
+        "my e-reader is frozen",
         "can you check my device",
     )
 )

@@ -95,7 +95,9 @@ class _Shown:
         self._new_line()
         for citation in answer.citations:
             place = citation.get("section") or citation.get("tool") or citation.get("document") or ""
-            print(f"  [{citation.get('n')}] {citation.get('title', '')}{f' ({place})' if place else ''}")
+            # What a tool found has no number in the text.
+            mark = f"[{citation['n']}]" if citation.get("n") else "·"
+            print(f"  {mark} {citation.get('title', '')}{f' ({place})' if place else ''}")
         if answer.offline:
             print("  (answered by the offline model)", file=sys.stderr)
 

@@ -163,9 +163,19 @@ def _given(made: Assembly) -> plan.Given:
         backoffice_url=f"http://{host}:{backoffice}" if backoffice else "",
         backoffice_token=known.token("backoffice"),
         ticket_secret=known.token("ticket"),
+        offline_model=_offline_model(made),
         master_key_file=str(home.master_key),
         folder=home.root,
     )
+
+
+def _offline_model(made: Assembly) -> str:
+    """Whether the local model answers, as far as the settings tell: the chat page says so before the first answer."""
+    for service in made.services:
+        if service.name == plan.LLM_GATEWAY:
+            found = services.found_settings(service, made.environ)
+            return "no" if found["base_url"].value or found["api_key"].value else "yes"
+    return ""
 
 
 def _roles_of(service: Service, known: secrets.Secrets) -> list[postgres.Role]:

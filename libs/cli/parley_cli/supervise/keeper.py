@@ -64,7 +64,7 @@ class Keeper:
         while reason := await self.child.reason():
             self.reason = reason
             if time.monotonic() > deadline:
-                raise CommandError(f"{self.child.name} is not ready after {within_s:g} s: {reason}")
+                raise CommandError(f"{self.child.name} is not ready after {within_s:g} s: {reason}{self._last_words()}")
             await asyncio.sleep(_PROBE_EVERY_S)
         self.reason = ""
         self._was_ready = True
@@ -114,6 +114,11 @@ class Keeper:
                 return
             self.restarts += 1
             self._changed()
+
+    def _last_words(self) -> str:
+        """What a child that has fallen said; one that runs gives its reason itself."""
+        said = said_last(self.child.launch.log) if self.restarts else ""
+        return f" Its last words: {said}" if said else ""
 
     def _farewell(self, code: int, *, too_often: bool) -> CommandError:
         said = said_last(self.child.launch.log) or "it said nothing"

@@ -14,11 +14,12 @@ from parley_mesh.settings import Found, variable
 
 GATEWAY = "gateway"
 BACKOFFICE = "backoffice"
+LLM_GATEWAY = "llm-gateway"
 NATS = "nats-1"
 NATS_MONITOR = "nats-monitor"
 POSTGRES = "postgres-1"
 MOST_REPLICAS = 32
-_RANK = (BACKOFFICE, "llm-gateway", "rag", "archiver", "conversation")
+_RANK = (BACKOFFICE, LLM_GATEWAY, "rag", "archiver", "conversation")
 FIRST_SERVICE_PORT = 8100
 _PORTS_A_SERVICE = 10
 # The back office is a third party of its own: it names this one as programs with a database do.
@@ -48,6 +49,7 @@ class Given(msgspec.Struct, frozen=True):
     backoffice_url: str
     backoffice_token: str
     ticket_secret: str
+    offline_model: str
     master_key_file: str
     folder: Path
 
@@ -140,6 +142,7 @@ def _supplies(service: Service, port: int, given: Given) -> dict[str, str]:
         "backoffice_url": given.backoffice_url,
         "backoffice_token": given.backoffice_token,
         "ticket_secret": given.ticket_secret,
+        "offline_model": given.offline_model,
         "master_key_file": given.master_key_file,
     }
     if not service.on_nats:

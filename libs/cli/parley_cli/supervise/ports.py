@@ -50,10 +50,7 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def changed(wishes: Mapping[str, int], found: Mapping[str, int]) -> list[str]:
-    """One sentence for every port that is not the wished one."""
-    return [
-        f"Port {wishes[name]} is taken, so {name} uses {port}."
-        for name, port in found.items()
-        if wishes.get(name, port) != port
-    ]
+def changed(wishes: Mapping[str, int], found: Mapping[str, int]) -> str:
+    """One sentence that names every port which is not the wished one; empty when all are."""
+    moved = [f"{name} uses {port} (not {wishes[name]})" for name, port in found.items() if wishes[name] != port]
+    return f"Some ports are taken: {', '.join(moved)}." if moved else ""

@@ -73,7 +73,7 @@ class Supervisor:
     # Starting
 
     async def _start_all(self) -> None:
-        for sentence in ports.changed(self._made.wishes, self._made.ports):
+        if sentence := ports.changed(self._made.wishes, self._made.ports):
             self._report.say(sentence)
         began = time.monotonic()
         await self._start_group(await self._foundations())

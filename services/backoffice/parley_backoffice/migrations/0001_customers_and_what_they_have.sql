@@ -1,18 +1,18 @@
 CREATE TABLE backoffice.customers (
-    customer_id text PRIMARY KEY,
-    name        text NOT NULL,
-    email       text NOT NULL,
-    phone       text NOT NULL,
-    tier        text NOT NULL CHECK (tier IN ('standard', 'silver', 'gold')),
-    address     jsonb NOT NULL,
-    language    text NOT NULL,
-    created_at  timestamptz NOT NULL
+    customer_id  text PRIMARY KEY,
+    name         text NOT NULL,
+    email        text NOT NULL,
+    phone        text NOT NULL,
+    account_type text NOT NULL CHECK (account_type IN ('standard', 'business')),
+    address      jsonb NOT NULL,
+    language     text NOT NULL,
+    created_at   timestamptz NOT NULL
 );
 
 CREATE TABLE backoffice.orders (
     order_id     text PRIMARY KEY,
     customer_id  text NOT NULL REFERENCES backoffice.customers,
-    status       text NOT NULL CHECK (status IN ('placed', 'shipped', 'delivered', 'cancelled')),
+    status       text NOT NULL CHECK (status IN ('received', 'packed', 'sent', 'delivered', 'cancelled')),
     items        jsonb NOT NULL,
     total        numeric(12, 2) NOT NULL CHECK (total > 0),
     currency     text NOT NULL,
@@ -43,8 +43,10 @@ CREATE TABLE backoffice.payments (
     amount      numeric(12, 2) NOT NULL CHECK (amount > 0),
     refunded    numeric(12, 2) NOT NULL DEFAULT 0 CHECK (refunded >= 0 AND refunded <= amount),
     currency    text NOT NULL,
-    method      text NOT NULL CHECK (method IN ('card', 'paypal', 'sepa')),
-    status      text NOT NULL CHECK (status IN ('captured', 'pending', 'failed', 'refunded', 'partially_refunded')),
+    method      text NOT NULL CHECK (method IN ('card', 'paypal', 'wallet')),
+    status      text NOT NULL CHECK (
+        status IN ('captured', 'pending', 'failed', 'released', 'refunded', 'partially_refunded')
+    ),
     created_at  timestamptz NOT NULL
 );
 CREATE INDEX payments_of_a_customer ON backoffice.payments (customer_id, created_at DESC);
@@ -66,7 +68,7 @@ CREATE INDEX refunds_of_a_customer ON backoffice.refunds (customer_id, created_a
 CREATE TABLE backoffice.devices (
     device_id       text PRIMARY KEY,
     customer_id     text NOT NULL REFERENCES backoffice.customers,
-    kind            text NOT NULL CHECK (kind IN ('router', 'phone', 'speaker', 'tv')),
+    kind            text NOT NULL CHECK (kind IN ('router', 'phone', 'speaker', 'tv', 'e-reader')),
     model           text NOT NULL,
     firmware        text NOT NULL,
     latest_firmware text NOT NULL,
@@ -83,7 +85,7 @@ CREATE TABLE backoffice.returns (
     return_id   text PRIMARY KEY DEFAULT 'RET-' || nextval('backoffice.return_numbers'),
     customer_id text NOT NULL REFERENCES backoffice.customers,
     order_id    text NOT NULL UNIQUE REFERENCES backoffice.orders,
-    status      text NOT NULL CHECK (status IN ('requested', 'received')),
+    status      text NOT NULL CHECK (status IN ('requested', 'on_its_way', 'arrived', 'checked', 'refunded')),
     reason      text NOT NULL,
     send_by     date NOT NULL,
     created_at  timestamptz NOT NULL
@@ -119,6 +121,7 @@ CREATE TABLE backoffice.password_resets (
     expires_at  timestamptz NOT NULL,
     created_at  timestamptz NOT NULL
 );
+CREATE INDEX password_resets_of_a_customer ON backoffice.password_resets (customer_id, created_at DESC);
 
 -- Which made-up data was already laid down, so that a restart does not bring back what was changed.
 CREATE TABLE backoffice.seeds (

@@ -160,11 +160,19 @@ def _in_form(whole: re.Pattern[str], piece: str) -> str:
 
 
 def _chosen(choices: list[Any], text: str) -> Iterator[Any]:
+    spoken = [choice for choice in choices if re.search(rf"\b{re.escape(_spoken(choice))}\b", text.lower())]
+    if spoken:
+        yield from spoken
+        return
     said = set(stems(text))
     for choice in choices:
-        wanted = stems(str(choice).replace("_", " ").replace("-", " "))
+        wanted = stems(_spoken(choice))
         if wanted and set(wanted) <= said:
             yield choice
+
+
+def _spoken(choice: Any) -> str:
+    return str(choice).replace("_", " ").replace("-", " ").lower()
 
 
 def _numbers(parameter: Parameter, text: str) -> Iterator[float | int]:

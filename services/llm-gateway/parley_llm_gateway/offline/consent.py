@@ -44,6 +44,7 @@ _DOUBT = re.compile(
 )
 # They sound like a no and mean a yes.
 _HARMLESS = re.compile(r"\b(?:no problem|no worries|not a problem|no objections?|why not|no doubt)\b")
+_LATER = re.compile(r"\b(?:(?:another|some other|a different) (?:time|day)|rather not)\b")
 _NEGATED_GO = re.compile(rf"\b(?:dont|do not|not|never)\s+(?:just\s+)?(?:{_GO})\b")
 _CONDITION = re.compile(
     r"\b(?:but|however|only|unless|if|except|instead|rather|first|before|after|until|although|though|depends|price|"
@@ -75,11 +76,15 @@ def consent(text: str, question: str, known: str = "") -> Consent:
     if _surprises(text, f"{question} {known}"):
         return "unclear"
     answer = _judged(fold(text), fold(question))
+    if answer != "unclear":
+        return answer
     head, tail = _parted(text)
-    if answer == "unclear" and tail.endswith("?") and not _PROVISO.search(fold(tail)):
-        # 'Yes please. When will I get it?' is a yes and a question.
-        return "yes" if _judged(fold(head), fold(question)) == "yes" else "unclear"
-    return answer
+    begins = _judged(fold(head), fold(question))
+    # 'Yes please. When will I get it?' is a yes and a question.
+    if begins == "yes" and tail.endswith("?") and not _PROVISO.search(fold(tail)):
+        return "yes"
+    first, rest = _parted(text, r"[.!,]\s+")
+    return "no" if rest and _judged(fold(first), fold(question)) == "no" else "unclear"
 
 
 def is_bare(text: str) -> bool:
@@ -99,6 +104,7 @@ def without_answer(text: str) -> str:
 
 
 def _judged(said: str, question: str) -> Consent:
+    said = _LATER.sub(" later ", said)
     bare = _NEGATED_GO.sub(" no ", _HARMLESS.sub(" ok ", _PRAISE.sub(" ", said)))
     conditions = [match for match in _CONDITION.findall(bare) if match not in question.split()]
     if conditions or "?" in bare:

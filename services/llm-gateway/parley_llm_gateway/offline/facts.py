@@ -103,7 +103,7 @@ def _notice(value: str, mark: str) -> Notice:
 def _struct(value: str, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 
@@ -111,7 +111,7 @@ def _flat(value: str) -> str:
     """The texts of a handoff summary, without its keys and message ids."""
     try:
         summary = msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return value
     return "\n".join(_texts(summary))
 

@@ -154,14 +154,14 @@ def _results(messages: list[ChatMessage]) -> list[Result]:
 def _outcome(content: str) -> Outcome:
     try:
         return _outcomes.decode(content)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _UNREADABLE
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
         arguments = msgspec.json.decode(call.arguments)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}
     return arguments if isinstance(arguments, dict) else {}
 

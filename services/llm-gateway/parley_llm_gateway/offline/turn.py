@@ -74,14 +74,15 @@ class Turn:
         A yes to what we said could be done, without a pending offer, is the wish to have it done.
         """
         said = self.situation.message
-        if self.consent is None and self._accepts():
-            return sentences(self.situation.last_answer)[-1]
-        return "" if is_bare(said) else without_answer(said) if self.consent in ("yes", "no") else said
+        if self.consent in ("yes", "no"):
+            rest = without_answer(said)
+            return "" if is_bare(rest) or (rest == said and "?" not in said) else rest
+        return self._accepted if is_bare(said) else said
 
     @cached_property
     def context(self) -> list[str]:
         """Earlier messages without which this one can't be understood."""
-        if not self.message or not wishes.follows_up(self.message):
+        if not self.message or self._accepted or not wishes.follows_up(self.message):
             return []
         offer = self.situation.facts.offer
         if offer and self.consent == "unclear":
@@ -106,6 +107,8 @@ class Turn:
         earlier = self.ranking.query(" ".join(self.situation.before[:1]))
         scores = {match.tool.name: match.score for match in self.ranking.rank(earlier)}
         for tool in sorted(asked, key=lambda tool: -scores.get(tool.name, 0.0)):
+            if self._asks_for_another(tool):
+                continue
             answers = self._free_answer(tool)
             told = fill(tool, Sources([self.message], [], answers))
             if any(item not in told.missing for item in self._asked(tool)):
@@ -207,22 +210,33 @@ class Turn:
             return False
         return bool(self._fill(match.tool, part).missing) or match.score < STRONG
 
-    def _accepts(self) -> bool:
-        """'Yes please' to 'PAY-300002 can be refunded.'"""
-        last = self.situation.last_answer
-        return bool(last) and is_bare(self.situation.message) and consent(self.situation.message, "") == "yes"
+    @cached_property
+    def _accepted(self) -> str:
+        """'PAY-300002 can be refunded.', where we said that last and the customer says 'yes please'; else empty."""
+        said = sentences(self.situation.last_answer)[-1:]
+        if (
+            not said
+            or self.consent
+            or not is_bare(self.situation.message)
+            or consent(self.situation.message, "") != "yes"
+        ):
+            return ""
+        best = self._best(self.ranking.query(said[0]), said[0])
+        return said[0] if best and best.score >= THRESHOLD else ""
+
+    def _asks_for_another(self, tool: Tool) -> bool:
+        """Whether the message is a wish of its own instead of an answer for `tool`."""
+        ranked = self.ranking.rank(self.ranking.query(self.message))
+        return bool(ranked) and ranked[0].score >= THRESHOLD and ranked[0].tool.name != tool.name
 
     def _asked(self, tool: Tool) -> list[Parameter]:
         """What our last answer asked for."""
         return [item for item in tool.required if asking.was_asked(item, self.situation.last_answer)]
 
     def _free_answer(self, tool: Tool) -> dict[str, str]:
-        """The message as the one free text that we asked for, where it is not a wish of its own."""
+        """The message as the one free text that we asked for."""
         free = [item for item in self._asked(tool) if item.is_free_text]
-        ranked = self.ranking.rank(self.ranking.query(self.message))
-        if len(free) != 1 or (ranked and ranked[0].score >= STRONG) or wishes.courtesy(self.message):
-            return {}
-        return {free[0].name: self.message}
+        return {free[0].name: self.message} if len(free) == 1 and not wishes.courtesy(self.message) else {}
 
     def _fill(self, tool: Tool, part: str, answers: dict[str, str] | None = None) -> Filled:
         situation = self.situation

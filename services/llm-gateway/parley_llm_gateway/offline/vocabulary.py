@@ -53,6 +53,7 @@ _FOLDS = {
     r"\bno\s+(internet|wifi|signal|connection|network|picture|sound)\b": r"fault \1",
     r"\b(dont|didnt|not|cant)\s+(recogni[sz]ed?|authori[sz]ed?|make|made)\b": "unknown",
     r"\bhow\s+(long|soon)\b": "when",
+    r"\beta\b|\b(expected|estimated) (time of )?(delivery|arrival)\b": "when deliver",
     r"\b(not|havent|hasnt|didnt|never|nothing)\s+(yet\s+|been\s+)?"
     r"(receiv|reciev|arriv|deliver|got|get|come|came|turned up)\w*": "late deliver",
     r"\b(more than once|(multiple|many|several|three|3) times|repeated|repeatedly)\b": "twice",
@@ -112,7 +113,6 @@ opening: hour hours
 missing: miss lost los lose
 late: delay delayed overdue
 item: article product goods merchandise
-deliver: eta
 """
 
 _KINDRED = """
@@ -148,6 +148,7 @@ regist creat account
 chang set
 phone number
 late when status
+wait late when where
 missing where
 upgrad chang plan
 plan subscrib

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,23 +13,26 @@ from parley_specialist.tools import ToolContext, ToolRefusedError
 T = TypeVar("T")
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True):
-    """A list of the back office."""
+class _Page(msgspec.Struct, frozen=True):
+    """A list of the back office, the newest first."""
 
-    items: list[T]
+    items: list[Any]
 
 
 def now() -> datetime:
+    """The time of day, in UTC; what a customer reads of it is British time (see `wording`)."""
     return datetime.now(UTC)
 
 
 async def read(context: ToolContext, path: str, kind: type[T]) -> T:
     """What the back office has at `path`; ToolRefusedError where it has nothing or can't be understood."""
-    answer = await context.backoffice.get(path)
-    try:
-        return msgspec.convert(answer, kind)
-    except msgspec.ValidationError as error:
-        raise ToolRefusedError("I can't read your records right now; please try again a little later.") from error
+    return _understood(await context.backoffice.get(path), kind)
+
+
+async def read_list(context: ToolContext, path: str, kind: type[T]) -> list[T]:
+    """The list that the back office has at `path`, newest first; ToolRefusedError as with `read`."""
+    page = await read(context, path, _Page)
+    return [_understood(item, kind) for item in page.items]
 
 
 async def send(context: ToolContext, method: str, path: str, body: dict[str, Any], kind: type[T]) -> T:
@@ -40,3 +43,10 @@ async def send(context: ToolContext, method: str, path: str, body: dict[str, Any
     except msgspec.ValidationError as error:
         message = f"The back office answers {method} {path} in an unknown form; a person has to check the outcome."
         raise PermanentError(message, code="unreadable_answer") from error
+
+
+def _understood(answer: Any, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise ToolRefusedError("I can't read your records right now; please try again a little later.") from error

@@ -1,0 +1,45 @@
+"""The knowledge service in this process, on a folder of the test's own, for a test that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from rag_service import Rag, Start, paper_mesh
+
+from parley_mesh.runner import Service
+from parley_rag.app import build
+from parley_rag.minilm import MiniLM, load
+from parley_rag.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> MiniLM:
+    """The real model, built once for all tests of a run."""
+    return load(tmp_path_factory.mktemp("model"), "fp32", 1)
+
+
+@pytest.fixture
+async def start(model: MiniLM, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts the service on `tmp_path`, without articles unless the test says otherwise; closed at the end."""
+    running: list[Service] = []
+
+    async def begin(folder: Path = tmp_path, **settings: object) -> Rag:
+        chosen = Settings(**({"data_dir": str(folder), "knowledge_dir": "none"} | settings))  # type: ignore[arg-type]
+        service = await build(chosen, paper_mesh(), model)
+        running.append(service)
+        await service.start()
+        return Rag(service)
+
+    yield begin
+    for service in running:
+        await service.close()
+
+
+@pytest.fixture
+async def rag(start: Start) -> Rag:
+    """A service that is ready and knows nothing yet."""
+    begun = await start()
+    await begun.until_ready()
+    return begun
