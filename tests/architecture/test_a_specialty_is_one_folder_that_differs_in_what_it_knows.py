@@ -12,7 +12,7 @@ from parley_specialist.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["billing", "technical", "account", "returns", "escalation"]
-SAME = ["__main__.py", "settings.py", "app.py", "adapters.py", "wording.py"]
+SAME = ["__main__.py", "settings.py", "app.py"]
 TOPICS = [
     "are data",  # passages and tool results are no instructions
     "comes from the session",
@@ -55,7 +55,7 @@ def test_a_package_names_its_entry_point_and_only_what_it_needs(name: str) -> No
     assert project["entry-points"] == {"parley.specialists": {name: f"parley_{name}.settings:Settings"}}
     assert importlib.import_module(f"parley_{name}.settings").Settings is Settings
     needed = {requirement.partition(">")[0] for requirement in project["dependencies"]}
-    assert needed == {"parley-proto", "parley-mesh", "parley-specialist", "msgspec", "tzdata"}
+    assert needed == {"parley-proto", "parley-mesh", "parley-specialist", "msgspec"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,7 +87,8 @@ def test_instructions_name_only_tools_that_are_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_rules_wait_for_nothing(name: str) -> None:
-    for room in ("domain.py", "records.py", "wording.py"):
-        text = (package(name) / room).read_text("utf-8")
+    shared = ROOT / "libs" / "specialist" / "parley_specialist" / "wording.py"
+    for room in (package(name) / "domain.py", package(name) / "records.py", shared):
+        text = room.read_text("utf-8")
         assert "await " not in text
         assert "async " not in text

@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PURE = {"msgspec", "parley_proto", "numpy"}
 STANDARD_IO = {"asyncio", "socket", "subprocess", "ssl", "http", "aiohttp", "asyncpg", "lancedb"}
+# How dates, amounts and lists are written is shared by the specialties, and as pure as their rules.
+SHARED_RULES = "parley_specialist.wording"
 
 
 def packages(folder: str) -> dict[str, Path]:
@@ -23,16 +25,21 @@ LIBS = packages("libs/*")
 SERVICES = packages("services/*")
 
 
-def imports(file: Path) -> set[str]:
-    """The top-level packages that a file imports."""
+def modules(file: Path) -> set[str]:
+    """The modules that a file imports, with their full names."""
     tree = ast.parse(file.read_text("utf-8"))
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
+            names.add(node.module)
     return names
+
+
+def imports(file: Path) -> set[str]:
+    """The top-level packages that a file imports."""
+    return {name.partition(".")[0] for name in modules(file)}
 
 
 def imported(package: Path) -> set[str]:
@@ -67,10 +74,16 @@ def test_proto_imports_nothing_of_the_mesh() -> None:
 def test_a_domain_imports_no_nats_and_awaits_nothing(name: str) -> None:
     file = SERVICES[name] / "domain.py"
     assert file.is_file(), f"{name} has no domain.py"
-    assert not imports(file) & ({"nats", "parley_mesh", "parley_specialist"} | STANDARD_IO)
+    used = {name.partition(".")[0] for name in modules(file) - {SHARED_RULES}}
+    assert not used & ({"nats", "parley_mesh", "parley_specialist"} | STANDARD_IO)
     tree = ast.parse(file.read_text("utf-8"))
     waiting = ast.Await | ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith
     assert not [node for node in ast.walk(tree) if isinstance(node, waiting)]
+
+
+def test_the_wording_that_rules_share_is_pure() -> None:
+    file = LIBS["parley_specialist"] / "wording.py"
+    assert not imports(file) & ({"nats", "parley_mesh", "parley_specialist"} | STANDARD_IO)
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))

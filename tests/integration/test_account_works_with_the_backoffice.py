@@ -38,5 +38,8 @@ async def test_a_link_for_a_new_password_is_sent_once_a_key(company: Company) ->
         first = await customer.use(tools.send_password_reset, key="turn-1")
         assert await customer.use(tools.send_password_reset, key="turn-1") == first
         await customer.use(tools.send_password_reset, key="turn-2")
+        await customer.use(tools.send_password_reset, key="turn-3")
+        with pytest.raises(ToolRefusedError, match="3 links were sent within the last hour"):
+            await customer.use(tools.send_password_reset, key="turn-4")
     assert "•••@example.com" in first.summary
-    assert len(await company.sql("SELECT sent_to FROM backoffice.password_resets")) == 2
+    assert len(await company.sql("SELECT sent_to FROM backoffice.password_resets")) == 3

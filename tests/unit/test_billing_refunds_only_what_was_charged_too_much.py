@@ -150,7 +150,7 @@ async def test_the_later_payment_is_refunded_in_full() -> None:
 
 @pytest.mark.parametrize(
     ("method", "when"),
-    [("paypal", "your PayPal account within 1 working day"), ("sepa", "your bank account within 5 to 7 working days")],
+    [("paypal", "your PayPal account within 1 working day"), ("wallet", "your Larkfield Wallet within 2 hours")],
 )
 async def test_the_time_depends_on_how_it_was_paid(method: str, when: str) -> None:
     backoffice = office([payment(2, method=method), payment(1, method=method)], [invoice()])
@@ -164,7 +164,8 @@ async def test_the_time_depends_on_how_it_was_paid(method: str, when: str) -> No
         ([payment(2), payment(1)], [invoice()], "what was charged too much is PAY-300002."),
         ([payment(1)], [invoice(paid="49.90")], "was not charged twice"),
         ([payment(1, status="pending")], [invoice()], "still pending"),
-        ([payment(1, status="failed")], [invoice()], "no money was taken"),
+        ([payment(1, status="failed")], [invoice()], "has failed: no money was taken"),
+        ([payment(1, status="released")], [invoice()], "was released: no money was taken"),
         (
             [payment(1, amount="600.00", created_at=NOW), payment(2, amount="600.00")],
             [invoice(total="600.00")],

@@ -39,7 +39,7 @@ def office(*devices: dict[str, Any]) -> PaperBackoffice:
 async def test_a_healthy_router_is_told_with_signal_and_firmware() -> None:
     result = await use(tools.device_status, office(device()))
     assert result.summary == (
-        "Your router Heron (DEV-400001) is online with a good signal (-52 dBm) and has the newest firmware (7.2.1), "
+        "Your Heron router (DEV-400001) is online with a good signal (-52 dBm) and has the newest firmware (7.2.1), "
         "so I see no fault from here."
     )
 
@@ -58,6 +58,7 @@ def test_a_signal_is_good_fair_or_weak(dbm: int, strength: str) -> None:
         ("phone", "flight mode"),
         ("speaker", "closer to the router"),
         ("tv", "A network cable"),
+        ("e-reader", "a Heron Mini halfway"),
     ],
 )
 async def test_a_weak_signal_gets_the_advice_for_its_device(kind: str, advice: str) -> None:
@@ -74,6 +75,7 @@ async def test_a_weak_signal_gets_the_advice_for_its_device(kind: str, advice: s
         ("phone", "15 seconds"),
         ("speaker", "unplug it for 20 seconds"),
         ("tv", "unplug it for 60 seconds"),
+        ("e-reader", "hold the power button for 20 seconds"),
         ("lamp", "switch it off, wait 30 seconds"),
     ],
 )
@@ -108,9 +110,9 @@ async def test_without_a_router_and_trouble_all_are_told() -> None:
     assert result.suggest is None
 
 
-@pytest.mark.parametrize("wanted", ["TV", "tv", "DEV-400002"])
-async def test_a_device_can_be_named_by_kind_or_number(wanted: str) -> None:
-    backoffice = office(device(1), device(2, "tv"))
+@pytest.mark.parametrize("wanted", ["TV", "tv", "Gannet", "DEV-400002"])
+async def test_a_device_can_be_named_by_kind_product_or_number(wanted: str) -> None:
+    backoffice = office(device(1), device(2, "tv", model="Gannet"))
     result = await use(tools.device_status, backoffice, f'{{"device_id": "{wanted}"}}')
     assert list(result.data) == ["DEV-400002"]
 
@@ -128,7 +130,7 @@ async def test_a_restart_goes_to_the_one_device_that_is_meant(wanted: str) -> No
     result = await use(tools.restart_device, backoffice, f'{{"device_id": "{wanted}"}}')
     assert backoffice.sent == [("POST /devices/DEV-400001/restart", {})]
     assert result.summary == (
-        "I have restarted your router Heron (DEV-400001) at 14:05. "
+        "I have restarted your Heron router (DEV-400001) at 14:05. "
         "Please wait 2 minutes until its light is steady white."
     )
 
@@ -138,7 +140,7 @@ async def test_of_two_routers_the_customer_has_to_choose() -> None:
     with pytest.raises(ToolRefusedError) as refused:
         await use(tools.restart_device, backoffice, '{"device_id": "router"}')
     assert refused.value.message == (
-        "You have router Heron (DEV-400001) and router Heron (DEV-400002); please tell me which of them you mean."
+        "You have the Heron router (DEV-400001) and the Heron router (DEV-400002); please tell me which of them you mean."
     )
     assert backoffice.sent == []
 
@@ -147,8 +149,8 @@ async def test_of_two_routers_the_customer_has_to_choose() -> None:
     ("count", "words"),
     [
         (0, "There is no device registered on your account"),
-        (1, "You have 1 device: the router Heron (DEV-400001) is online."),
-        (3, "You have 3 devices: the router Heron (DEV-400001) is online, the "),
+        (1, "You have 1 device: the Heron router (DEV-400001) is online."),
+        (3, "You have 3 devices: the Heron router (DEV-400001) is online, the "),
         (5, "(DEV-400003) is online, and there are 2 more."),
     ],
 )

@@ -19,9 +19,10 @@ _OFFER = (
 _WINDOW = ["I was charged twice", f"PAY-300302 can be refunded. {_QUESTION}"]
 
 _YES = """yes|Yes please|yes, please!|ok|OK do it|go ahead|Go ahead please|sure|Sure thing|yep|yeah that's fine|
-absolutely|of course|please do|do it|that would be great|sounds good|perfect, thanks|alright|I'd like that|by all means|why not|
-no problem, go ahead|yes I confirm|please proceed|ok thanks|👍|refund it|Refund it please|I want a refund|yes refund it|
-can you do that please?|could you please go ahead?|Yes Sam|ja bitte|oui|yes, refund PAY-300302|make it so|carry on"""
+absolutely|of course|please do|do it|that would be great|sounds good|perfect, thanks|alright|I'd like that|by all means|
+why not|no problem, go ahead|yes I confirm|please proceed|ok thanks|👍|refund it|Refund it please|I want a refund|
+yes refund it|can you do that please?|could you please go ahead?|Yes Sam|ja bitte|oui|yes, refund PAY-300302|
+make it so|carry on"""
 
 _NO = """no|No thanks|nope|no thank you|not now|not yet please|don't|please don't do it|do not refund it|never mind|
 forget it|leave it|I changed my mind|I'd rather not|later|nah|no, keep it|stop|ok no thanks|nein danke|non merci|

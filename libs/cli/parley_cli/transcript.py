@@ -48,7 +48,7 @@ class Transcript:
             case "TEXT_MESSAGE_START":
                 self._start(ev)
             case "TEXT_MESSAGE_CONTENT":
-                self.messages[ev["messageId"]].text += ev["delta"]
+                self._content(ev)
             case "TEXT_MESSAGE_END":
                 self._end(ev, seq)
             case "MESSAGES_SNAPSHOT":
@@ -62,12 +62,19 @@ class Transcript:
     def _start(self, ev: dict[str, Any]) -> None:
         facts = _facts(ev)
         known = self.messages.get(ev["messageId"])
-        if known is None or not known.committed:
-            message = Message(ev["messageId"], ev["role"], facts=facts, retracted=bool(facts.get("retracted")))
-            self.messages[ev["messageId"]] = message
+        message = Message(ev["messageId"], ev["role"], facts=facts, retracted=bool(facts.get("retracted")))
+        # One that is told again is the same message: its words come anew, but it is not news.
+        message.committed = bool(known and known.committed)
+        self.messages[ev["messageId"]] = message
+
+    def _content(self, ev: dict[str, Any]) -> None:
+        if message := self.messages.get(ev["messageId"]):
+            message.text += ev["delta"]
 
     def _end(self, ev: dict[str, Any], seq: int) -> None:
-        message = self.messages[ev["messageId"]]
+        message = self.messages.get(ev["messageId"])
+        if message is None:
+            return
         message.facts = message.facts | _facts(ev)
         if seq and not message.committed:
             message.committed = True

@@ -24,7 +24,8 @@ def citations(text: str, passages: list[Passage], done: Done) -> list[Citation]:
     """The passages that `text` marks with [n], then the tools whose results it stands on."""
     numbers = sorted({int(n) for n in _MARK.findall(text) if 0 < int(n) <= len(passages)})
     cited = [_cite(n, passages[n - 1]) for n in numbers]
-    return cited + [Citation(0, name.replace("_", " "), tool=name) for name in dict.fromkeys(done.tools)]
+    tools = enumerate(dict.fromkeys(done.tools), start=max(numbers, default=0) + 1)
+    return cited + [Citation(n, name.replace("_", " "), tool=name) for n, name in tools]
 
 
 def _cite(number: int, passage: Passage) -> Citation:

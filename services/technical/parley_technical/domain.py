@@ -73,7 +73,7 @@ def strength(signal_dbm: int) -> str:
 
 
 def chosen(devices: Sequence[Device], wanted: str) -> list[Device]:
-    """The devices meant by number, kind or product; of 'all' the routers, as the rest needs them, and what is in trouble."""
+    """The devices meant by number, kind or product; of 'all' the routers, then what is in trouble."""
     if wanted == "all":
         mine = [one for one in devices if one.kind == "router" or troubled(one)] or list(devices)
         return sorted(mine, key=lambda one: (one.kind != "router", online(one), not weak(one)))

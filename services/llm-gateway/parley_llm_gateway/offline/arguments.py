@@ -187,8 +187,13 @@ def _numbers(parameter: Parameter, text: str) -> Iterator[float | int]:
             if not value.is_integer():
                 continue
             value = int(value)
-        if parameter.schema.get("minimum", value) <= value <= parameter.schema.get("maximum", value):
+        if _bound(parameter, "minimum", value) <= value <= _bound(parameter, "maximum", value):
             yield value
+
+
+def _bound(parameter: Parameter, keyword: str, otherwise: float) -> float:
+    bound = parameter.schema.get(keyword)
+    return bound if isinstance(bound, int | float) else otherwise
 
 
 def _from_results(parameter: Parameter, sources: Sources) -> list[Any]:

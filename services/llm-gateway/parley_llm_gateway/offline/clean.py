@@ -8,6 +8,7 @@ import unicodedata
 
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)|!\[[^\]]*\]\[[^\]]*\]")
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)|\[([^\]]*)\]\[[^\]]*\]")
+_SCRIPT = re.compile(r"<\s*(script|style)\b.*?<\s*/\s*\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<\s*/?\s*[a-zA-Z!|][^<>]{0,500}>")
 _URL = re.compile(r"\b(?:https?|ftp|data|javascript|file)\s*:\s*(?://)?\S+|\bwww\.\S+", re.IGNORECASE)
 _MARKS = re.compile(r"[*`~|]{1,}|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)|^\s{0,3}(?:#{1,6}|>+)\s+", re.MULTILINE)
@@ -64,7 +65,15 @@ def sentence(text: str) -> str:
 def _stripped(text: str) -> str:
     shown = html.unescape(unicodedata.normalize("NFC", text))
     shown = "".join(char if char == "\n" or _visible(char) else " " if char in "\t\r" else "" for char in shown)
-    for pattern, instead in ((_IMAGE, " "), (_LINK, r"\1\2"), (_TAG, " "), (_URL, " "), (_MARKS, " "), (_STRAY, " ")):
+    for pattern, instead in (
+        (_SCRIPT, " "),
+        (_IMAGE, " "),
+        (_LINK, r"\1\2"),
+        (_TAG, " "),
+        (_URL, " "),
+        (_MARKS, " "),
+        (_STRAY, " "),
+    ):
         shown = pattern.sub(instead, shown)
     return shown
 

@@ -206,6 +206,8 @@ class Turn:
 
     def _better_read(self, part: str, match: Match) -> bool:
         """Whether a help page answers a general question better than the tool would."""
+        if wishes.asks_for_rules(part):
+            return True
         if not wishes.is_general(part) or not self.found.sentences:
             return False
         return bool(self._fill(match.tool, part).missing) or match.score < STRONG

@@ -18,7 +18,8 @@ STOP = listed(
     okay oh well uh um hmm actually basically currently now today anyway cant dont doesnt didnt isnt wasnt arent wont
     couldnt wouldnt hasnt havent not no any some all about regarding concerning via per s t m re ve ll d want wanna
     wana like gonna gotta got such own same both each other more most much many few which who whom whose let lets
-    damn bloody freaking thats whats wheres hows theres heres whos id ill youre youve theyre weve"""
+    damn bloody freaking
+    thats whats wheres hows theres heres whos id ill youre youve theyre weve lot lots ton bunch million"""
 )
 
 LIGHT = listed(

@@ -65,6 +65,11 @@ def is_general(text: str) -> bool:
     return bool(wordings.GENERAL.search(fold(text)))
 
 
+def asks_for_rules(text: str) -> bool:
+    """True for a question about a policy: no look into an account can answer it."""
+    return bool(wordings.POLICY.search(fold(text)))
+
+
 def follows_up(text: str) -> bool:
     """True where the message can't be understood without the one before it."""
     said = fold(text)

@@ -111,18 +111,21 @@ POINTS_BACK = re.compile(
     r"\b(?:it|its|that|thats|this|these|those|they|them|one|ones|there|same|first|second|latter|former)\b"
 )
 ASKS_AGAIN = re.compile(
-    r"^\W*(?:sorry|pardon|what|huh|come again|say (?:that |it )?again|repeat(?: that| please)*|meaning|what was that|"
+    r"^\W*(?:(?:sorry|pardon|what|huh|eh)(?:\W+(?:what|sorry|pardon|huh))*|come again|"
+    r"say (?:that |it )?again|repeat(?: that| please)*|meaning|what was that|"
     r"(?:can|could) you (?:please )?(?:repeat|say) (?:that|it)(?: again)?(?: please)?|"
     r"i (?:dont|do not|didnt) (?:understand|get it|get that|follow)(?: that| you| this)?|"
     r"(?:what|which(?: one| ones| order| payment)?) (?:do|did) you (?:mean|refer to|say)(?: by that)?)\W*$"
 )
+POLICY = re.compile(r"\b(?:polic(?:y|ies)|terms|conditions|guarantee)\b")
 GENERAL = re.compile(
-    r"\b(?:polic(?:y|ies)|terms|conditions|rules?|guarantee|how (?:do|can|could|would|should|to|does|might)|"
+    r"\b(?:polic(?:y|ies)|terms|conditions|guarantee|how (?:do|can|could|would|should|to|does|might)|"
     r"is it possible|is there|are there|do you|does your|can (?:i|one|we|customers?)|could (?:i|we)|may i|am i able|"
     r"what (?:are|kind|sort|types?|happens|do i|should i|must i|payment|options)|which|"
     r"what(?:s| is) (?:the|your|an?) (?:\w+ ){0,2}(?:policy|fee|limit|difference|cost|price|process|time|period)|"
     r"where (?:can|do|could|should) (?:i|we)|tell me about|explain|what does|how come|"
-    r"why (?:do|does|is it that) (?:you|i have to|one)|when (?:do|does|are) (?:you|your)|"
+    r"why (?:do|does|is it that) (?:you|i have to|one)|when (?:do|does|are) (?:you|your)|how (?:many|often|old|far)|"
+    r"when (?:do|must|should) (?:i|we) (?:have|need) |when (?:do|does) (?:\w+ ){1,3}take|"
     r"usually|normally|in general|procedure|what (?:do|would) (?:i|we) need|what needs|"
     r"(?:dont|do not) know (?:how|what|where))\b"
 )

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parley_proto.errors import SettingsError
+from parley_rag.adapters import Vector
+from parley_rag.minilm import MiniLM, load
+
+pytest_plugins = ("rag_fixtures",)
+
+TEXTS = ["I was charged twice for my last order.", "My router keeps dropping the connection.", "Hello!"]
+# What sentence-transformers 5 gives for TEXTS with the same weights: the first four of 384 numbers, and cosines.
+_LOAD = "from pathlib import Path; from parley_rag.minilm import load; import sys; load(Path(sys.argv[1]), 'fp32', 1)"
+
+
+def cosines(vectors: Vector) -> Vector:
+    return np.asarray(vectors @ vectors.T)
+
+
+async def loading(folder: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", _LOAD, str(folder))
+
+
+async def test_two_processes_that_start_at_once_build_one_graph(tmp_path: Path) -> None:
+    processes = [await loading(tmp_path) for _ in range(2)]
+    assert [await process.wait() for process in processes] == [0, 0]
+    assert [file.name for file in tmp_path.iterdir() if not file.name.endswith(".lock")] == ["minilm-v1-fp32.onnx"]
+
+
+async def test_a_build_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / ".minilm-half.onnx").write_bytes(b"half a graph")
+    (tmp_path / "minilm-v1-fp32.lock").touch()
+    process = await loading(tmp_path)
+    assert await process.wait() == 0
+
+
+def test_like_texts_are_near_and_unlike_ones_are_not(model: MiniLM) -> None:
+    vectors = model.encode(["How do I get my money back?", "I want a refund.", "The cat sleeps on the sofa."])
+    near = cosines(vectors)
+    assert near[0, 1] > 0.6 and abs(near[0, 2]) < 0.15 and np.allclose(np.diag(near), 1, atol=1e-5)
+
+
+def test_a_text_has_the_same_vector_alone_and_in_any_company(model: MiniLM) -> None:
+    company = [*TEXTS, "word " * 400, "a", "several words of middling length"] * 6
+    together = model.encode(company)
+    for index in (0, 2, 4, 17, 35):
+        assert np.abs(together[index] - model.encode([company[index]])[0]).max() < 1e-5
+
+
+def test_only_the_first_256_tokens_count(model: MiniLM) -> None:
+    long = "word " * 400
+    assert np.array_equal(model.encode([long])[0], model.encode([long + "other " * 50])[0])
+
+
+def test_whole_numbers_are_close_to_fractions(model: MiniLM, tmp_path: Path) -> None:
+    small = load(tmp_path, "int8", 1)
+    assert small.name == "all-MiniLM-L6-v2-int8"
+    alike = (small.encode(TEXTS) * model.encode(TEXTS)).sum(1)
+    assert alike.min() > 0.97
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc").exists(), reason="needs a folder nobody can write")
+def test_a_folder_that_can_not_be_written_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"can't be prepared in /proc/parley.* Correct PARLEY_RAG_DATA_DIR"):
+        load(Path("/proc/parley"), "fp32", 1)
