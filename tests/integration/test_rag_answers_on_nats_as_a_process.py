@@ -140,7 +140,7 @@ async def test_while_the_table_is_damaged_it_says_so_and_still_embeds(nats_serve
         ("PARLEY_RAG_THREADS", "0", "PARLEY_RAG_THREADS"),
         ("PARLEY_RAG_PRECISION", "fp8", "PARLEY_RAG_PRECISION"),
         ("PARLEY_RAG_KNOWLEDGE_DIR", "nowhere", "PARLEY_RAG_KNOWLEDGE_DIR is wrong: nowhere is not a folder"),
-        ("PARLEY_RAG_DATA_DIR", "/proc/nowhere", "Correct PARLEY_RAG_DATA_DIR or make room."),
+        ("PARLEY_RAG_DATA_DIR", __file__, "Correct PARLEY_RAG_DATA_DIR or make room."),
     ],
 )
 async def test_a_wrong_setting_ends_it_with_a_sentence(

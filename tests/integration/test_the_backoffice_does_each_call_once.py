@@ -16,7 +16,7 @@ from parley_backoffice.records import RefundRequest
 pytest_plugins = ("backoffice_fixtures",)
 
 CHANGING = [
-    ("PATCH", "cus_0001/profile", {"phone": "+353 20 910 9999"}),
+    ("PATCH", "cus_0001/profile", {"phone": "+44 7700 900999"}),
     ("POST", "cus_0003/orders/{order}/cancel", None),
     ("POST", "cus_0001/payments/{payment}/refund", {"reason": "Charged twice"}),
     ("POST", "cus_0001/devices/{device}/restart", None),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -101,7 +103,7 @@ async def test_a_payment_that_does_not_exist_is_not_found(company: Company) -> N
     assert (status, problem["code"]) == (404, "not_found")
 
 
-async def test_an_order_that_was_placed_is_cancelled_and_paid_back(company: Company) -> None:
+async def test_an_order_that_was_received_is_cancelled_and_paid_back(company: Company) -> None:
     order = await latest_order(company, "cus_0003")
     status, done, _ = await company.post(f"cus_0003/orders/{order['order_id']}/cancel")
     assert status == 200
@@ -122,11 +124,19 @@ async def test_cancelling_leaves_alone_what_was_given_back_before(company: Compa
     assert len((await company.get("cus_0003/refunds")).body["items"]) == 2
 
 
-@pytest.mark.parametrize("customer", ["cus_0001", "cus_0002"])
-async def test_an_order_that_has_shipped_is_not_cancelled(company: Company, customer: str) -> None:
+async def test_cancelling_releases_what_was_only_reserved(company: Company) -> None:
+    order = await latest_order(company, "cus_0014")
+    assert (await payments(company, "cus_0014"))[0]["status"] == "pending"
+    done = (await company.post(f"cus_0014/orders/{order['order_id']}/cancel")).body
+    assert (done["order"]["status"], done["refunds"]) == ("cancelled", [])
+    assert [payment["status"] for payment in await payments(company, "cus_0014")][:2] == ["released", "captured"]
+
+
+@pytest.mark.parametrize("customer", ["cus_0001", "cus_0002", "cus_0006"])
+async def test_an_order_that_was_packed_is_not_cancelled(company: Company, customer: str) -> None:
     order = await latest_order(company, customer)
     status, problem, _ = await company.post(f"{customer}/orders/{order['order_id']}/cancel")
-    assert (status, problem["code"]) == (409, "already_shipped")
+    assert (status, problem["code"]) == (409, "already_packed")
     assert order["status"] in problem["message"]
     assert await latest_order(company, customer) == order
 
@@ -141,16 +151,41 @@ async def test_a_delivered_order_can_be_returned_once(company: Company) -> None:
     assert (status, problem["code"]) == (409, "already_returned")
 
 
-async def test_a_return_is_accepted_to_the_last_second_of_thirty_days(company: Company) -> None:
-    delivered = "UPDATE backoffice.orders SET delivered_at = $1 WHERE order_id = $2"
-    late, last = await latest_order(company, "cus_0001"), await latest_order(company, "cus_0004")
-    for order in (late, last):
-        await company.sql(delivered, company.clock.now, order["order_id"])
-    company.clock.forward(days=30)
-    assert (await company.post("cus_0004/returns", {"order_id": last["order_id"], "reason": "x"})).status == 201
-    company.clock.forward(seconds=1)
-    status, problem, _ = await company.post("cus_0001/returns", {"order_id": late["order_id"], "reason": "x"})
+async def bought(company: Company, customer: str, on: datetime) -> dict[str, Any]:
+    """The wish to return an order that arrived two days after it was bought."""
+    order_id = (await latest_order(company, customer))["order_id"]
+    bought = "UPDATE backoffice.orders SET placed_at = $1, delivered_at = $2 WHERE order_id = $3"
+    await company.sql(bought, on, on + timedelta(days=2), order_id)
+    return {"order_id": order_id, "reason": "x"}
+
+
+@pytest.mark.parametrize(
+    ("customer", "on", "end"),
+    [
+        ("cus_0004", datetime(2027, 2, 1, 12, tzinfo=UTC), datetime(2027, 3, 6, tzinfo=UTC)),  # 30 days
+        ("cus_0001", datetime(2027, 2, 1, 12, tzinfo=UTC), datetime(2027, 4, 4, 23, tzinfo=UTC)),  # 60 with Plus
+        ("cus_0004", datetime(2026, 11, 1, 12, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC)),  # before Christmas
+    ],
+)
+async def test_a_return_is_accepted_to_the_last_second_of_its_last_day(
+    company: Company, customer: str, on: datetime, end: datetime
+) -> None:
+    wish = await bought(company, customer, on)
+    company.clock.now = end
+    status, problem, _ = await company.post(f"{customer}/returns", wish)
     assert (status, problem["code"]) == (409, "return_window_closed")
+    company.clock.forward(seconds=-1)
+    assert (await company.post(f"{customer}/returns", wish)).status == 201
+
+
+async def test_a_cancelled_plus_counts_to_its_last_day(company: Company) -> None:
+    wish = await bought(company, "cus_0001", datetime(2027, 2, 1, 12, tzinfo=UTC))
+    ended = "UPDATE backoffice.subscriptions SET status = 'cancelled', ends_on = $1 WHERE customer_id = 'cus_0001'"
+    await company.sql(ended, date(2027, 3, 10))
+    company.clock.now = datetime(2027, 3, 11, tzinfo=UTC)
+    assert (await company.post("cus_0001/returns", wish)).body["code"] == "return_window_closed"
+    company.clock.forward(seconds=-1)
+    assert (await company.post("cus_0001/returns", wish)).status == 201
 
 
 @pytest.mark.parametrize("customer", ["cus_0002", "cus_0003"])
@@ -204,7 +239,18 @@ async def test_a_password_reset_tells_only_a_masked_address(company: Company) ->
     assert status == 202
     assert reset["sent_to"] == f"{email[0]}***@example.com"
     assert (await company.sql("SELECT sent_to FROM backoffice.password_resets"))[0]["sent_to"] == email
+    lives = datetime.fromisoformat(reset["expires_at"]) - company.clock.now
+    assert timedelta(minutes=29) < lives <= timedelta(minutes=30)
     assert (await company.post("cus_9999/password-reset")).status == 404
+
+
+async def test_at_most_three_links_for_a_password_are_sent_in_an_hour(company: Company) -> None:
+    replies = await asyncio.gather(*(company.post("cus_0001/password-reset") for _ in range(8)))
+    assert sorted(reply.status for reply in replies) == [202] * 3 + [409] * 5
+    assert {reply.body["code"] for reply in replies if reply.status == 409} == {"too_many_resets"}
+    assert (await company.post("cus_0002/password-reset")).status == 202
+    company.clock.forward(hours=1)
+    assert (await company.post("cus_0001/password-reset")).status == 202
 
 
 @pytest.mark.parametrize(
@@ -216,7 +262,7 @@ async def test_a_password_reset_tells_only_a_masked_address(company: Company) ->
         ({"email": "a@b.example\nBcc: c@d.example"}, 422, "invalid_email"),
         ({"phone": "call me"}, 422, "invalid_phone"),
         ({"phone": "1"}, 422, "invalid_phone"),
-        ({"tier": "gold"}, 400, "malformed_request"),
+        ({"account_type": "business"}, 400, "malformed_request"),
         ({"customer_id": "cus_0002"}, 400, "malformed_request"),
         ({"address": {"street": "x"}}, 400, "malformed_request"),
         ({"address": {"street": "x", "postcode": "1", "city": "y", "country": "Ireland"}}, 400, "malformed_request"),

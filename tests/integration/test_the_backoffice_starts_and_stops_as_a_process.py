@@ -79,6 +79,18 @@ async def test_a_wrong_setting_is_one_sentence_and_exit_code_2(environ: dict[str
     assert told.decode().count("\n") == 1
 
 
+async def test_a_port_in_use_is_one_sentence_and_exit_code_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = await started(
+            PARLEY_DATABASE_URL="postgresql://x", PARLEY_BACKOFFICE_TOKEN=TOKEN, PARLEY_BACKOFFICE_PORT=str(port)
+        )
+        _, told = await process.communicate()
+    assert process.returncode == 2
+    assert told.decode().startswith(f"The back office can't listen on 127.0.0.1:{port} (Address already in use); ")
+    assert told.decode().count("\n") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_stops_on_a_signal_with_exit_code_0(backoffice_database: str, number: signal.Signals) -> None:
     async with running(backoffice_database) as (process, company):

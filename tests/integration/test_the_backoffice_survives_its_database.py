@@ -136,7 +136,7 @@ async def test_two_instances_that_start_at_once_prepare_one_company(
 async def test_a_restart_keeps_what_was_changed(backoffice_database: str) -> None:
     async with serving(settings_for(backoffice_database)) as company:
         await company.ready()
-        changed = await company.patch("cus_0001/profile", {"phone": "+353 20 910 9999"})
+        changed = await company.patch("cus_0001/profile", {"phone": "+44 7700 900999"})
         ticket = await company.post("cus_0001/tickets", {"subject": "x", "body": "x"}, key="key-1")
     async with serving(settings_for(backoffice_database)) as company:
         await company.ready()

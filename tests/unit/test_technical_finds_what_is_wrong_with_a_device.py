@@ -140,7 +140,8 @@ async def test_of_two_routers_the_customer_has_to_choose() -> None:
     with pytest.raises(ToolRefusedError) as refused:
         await use(tools.restart_device, backoffice, '{"device_id": "router"}')
     assert refused.value.message == (
-        "You have the Heron router (DEV-400001) and the Heron router (DEV-400002); please tell me which of them you mean."
+        "You have the Heron router (DEV-400001) and the Heron router (DEV-400002); "
+        "please tell me which of them you mean."
     )
     assert backoffice.sent == []
 

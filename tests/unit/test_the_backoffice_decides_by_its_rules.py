@@ -3,6 +3,7 @@ from __future__ import annotations
 import calendar
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 import pytest
@@ -27,12 +28,12 @@ NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 
 
 def payment(status: PaymentStatus = "captured", amount: str = "49.90") -> Payment:
-    return Payment("PAY-1", "INV-1", "ORD-1", Decimal(amount), Decimal(0), "EUR", "card", status, NOW)
+    return Payment("PAY-1", "INV-1", "ORD-1", Decimal(amount), Decimal(0), "GBP", "card", status, NOW)
 
 
 def order(status: OrderStatus, delivered_at: datetime | None = None) -> Order:
     item = OrderItem("SKU", "Thing", 1, Decimal("49.90"))
-    return Order("ORD-1", status, [item], Decimal("49.90"), "EUR", None, None, NOW - timedelta(days=60), delivered_at)
+    return Order("ORD-1", status, [item], Decimal("49.90"), "GBP", None, None, NOW - timedelta(days=90), delivered_at)
 
 
 def code(outcome: object) -> str | None:
@@ -63,6 +64,7 @@ def test_every_amount_in_cents_up_to_the_payment_can_be_refunded(amount: Decimal
     ("status", "expected"),
     [
         ("failed", "not_captured"),
+        ("released", "not_captured"),
         ("pending", "not_captured"),
         ("refunded", "already_refunded"),
         ("partially_refunded", "already_refunded"),
@@ -74,38 +76,78 @@ def test_only_a_captured_payment_is_refunded(status: PaymentStatus, expected: st
     assert (outcome.status, outcome.code) == (409, expected)
 
 
-def test_an_order_can_be_cancelled_only_before_it_ships() -> None:
-    assert domain.cancellation_of(order("placed")) is None
-    assert code(domain.cancellation_of(order("shipped"))) == "already_shipped"
-    assert code(domain.cancellation_of(order("delivered", NOW))) == "already_shipped"
+def test_an_order_can_be_cancelled_only_before_it_is_packed() -> None:
+    assert domain.cancellation_of(order("received")) is None
+    assert code(domain.cancellation_of(order("packed"))) == "already_packed"
+    assert code(domain.cancellation_of(order("sent"))) == "already_packed"
+    assert code(domain.cancellation_of(order("delivered", NOW))) == "already_packed"
     assert code(domain.cancellation_of(order("cancelled"))) == "already_cancelled"
 
 
 @pytest.mark.parametrize(
-    ("age", "expected"),
+    ("days", "plus", "expected"),
     [
-        (timedelta(0), None),
-        (timedelta(days=30), None),
-        (timedelta(days=30, microseconds=1), "return_window_closed"),
-        (timedelta(days=365), "return_window_closed"),
+        (0, False, None),
+        (30, False, None),
+        (31, False, "return_window_closed"),
+        (31, True, None),
+        (60, True, None),
+        (61, True, "return_window_closed"),
     ],
 )
-def test_the_window_for_a_return_is_thirty_days(age: timedelta, expected: str | None) -> None:
-    outcome = domain.return_of(order("delivered", NOW - age), returned=False, now=NOW)
-    assert code(outcome) == expected
+def test_a_return_is_possible_for_30_days_and_60_with_plus(days: int, plus: bool, expected: str | None) -> None:
+    found = order("delivered", NOW - timedelta(days=days))
+    assert code(domain.return_of(found, returned=False, plus=plus, today=NOW.date())) == expected
 
 
-@pytest.mark.parametrize("status", ["placed", "shipped", "cancelled"])
+@pytest.mark.parametrize(
+    ("bought", "plus", "last"),
+    [
+        (datetime(2026, 10, 31, 12, tzinfo=UTC), False, date(2026, 12, 2)),
+        (datetime(2026, 11, 1, 12, tzinfo=UTC), False, date(2027, 1, 31)),
+        (datetime(2026, 12, 24, 12, tzinfo=UTC), False, date(2027, 1, 31)),
+        (datetime(2026, 12, 24, 12, tzinfo=UTC), True, date(2027, 2, 24)),
+        (datetime(2026, 12, 25, 12, tzinfo=UTC), False, date(2027, 1, 26)),
+    ],
+)
+def test_what_is_bought_before_christmas_can_be_returned_through_january(
+    bought: datetime, plus: bool, last: date
+) -> None:
+    assert domain.last_day_to_return(bought, bought + timedelta(days=2), plus=plus) == last
+
+
+def test_days_are_those_of_the_shop() -> None:
+    late = datetime(2026, 5, 16, 23, 30, tzinfo=UTC)  # 00:30 on the 17th in London
+    assert domain.shop_day(late) == date(2026, 5, 17)
+    assert domain.last_day_to_return(late, late, plus=False) == date(2026, 6, 16)
+
+
+@pytest.mark.parametrize(("ends_on", "has"), [(None, True), (date(2026, 3, 31), True), (date(2026, 3, 30), False)])
+def test_plus_lasts_to_the_end_of_what_is_paid(ends_on: date | None, has: bool) -> None:
+    status: Literal["active", "cancelled"] = "cancelled" if ends_on else "active"
+    plan = Subscription("Plus", status, Decimal("5.99"), "GBP", date(2026, 1, 5), None, ends_on)
+    assert domain.has_plus(plan, date(2026, 3, 31)) is has
+    assert not domain.has_plus(None, date(2026, 3, 31))
+
+
+@pytest.mark.parametrize("status", ["received", "packed", "sent", "cancelled"])
 def test_only_a_delivered_order_is_returned(status: OrderStatus) -> None:
-    assert code(domain.return_of(order(status), returned=False, now=NOW)) == "not_delivered"
+    assert code(domain.return_of(order(status), returned=False, plus=True, today=NOW.date())) == "not_delivered"
 
 
 def test_an_order_is_returned_once() -> None:
-    assert code(domain.return_of(order("delivered", NOW), returned=True, now=NOW)) == "already_returned"
+    outcome = domain.return_of(order("delivered", NOW), returned=True, plus=True, today=NOW.date())
+    assert code(outcome) == "already_returned"
+
+
+def test_at_most_three_links_for_a_password_are_sent_in_an_hour() -> None:
+    assert domain.reset_of(2) is None
+    assert code(domain.reset_of(3)) == "too_many_resets"
+    assert timedelta(minutes=30) == domain.RESET_LINK_LIVES
 
 
 def test_a_device_that_is_offline_can_not_be_restarted_from_here() -> None:
-    online = Device("DEV-1", "router", "FR-200", "1", "1", "online", -50, NOW, None)
+    online = Device("DEV-1", "router", "Heron", "1", "1", "online", -50, NOW, None)
     assert domain.restart_of(online) is None
     offline = msgspec.structs.replace(online, status="offline", signal_dbm=None)
     assert code(domain.restart_of(offline)) == "device_offline"
@@ -120,7 +162,7 @@ def test_a_plan_renews_within_a_month_and_always_on_the_same_day(started: date, 
 
 
 def test_a_cancelled_plan_ends_before_it_renews_and_is_not_cancelled_again() -> None:
-    plan = Subscription("Plus", "active", Decimal("9.90"), "EUR", date(2026, 1, 5), date(2026, 4, 5), None)
+    plan = Subscription("Plus", "active", Decimal("5.99"), "GBP", date(2026, 1, 5), date(2026, 4, 5), None)
     assert domain.end_of(plan) == date(2026, 4, 4)
     over = msgspec.structs.replace(plan, status="cancelled", renews_on=None, ends_on=date(2026, 4, 4))
     assert code(domain.end_of(over)) == "already_cancelled"
@@ -140,12 +182,12 @@ def test_what_is_no_email_address_is_refused(email: str) -> None:
     assert code(domain.change_of(ProfileChange(email=email))) == "invalid_email"
 
 
-@pytest.mark.parametrize("phone", ["+49 30 23125 100", "0612345678", "+1 (202) 555-0100", "+353 20 910 0001"])
+@pytest.mark.parametrize("phone", ["+44 7700 900123", "0612345678", "+1 (202) 555-0100", "020 7946 0123"])
 def test_a_phone_number_is_accepted(phone: str) -> None:
     assert domain.change_of(ProfileChange(phone=phone)) is None
 
 
-@pytest.mark.parametrize("phone", ["12345", "+", "call 0612345678", "+49 30 23125 100\n", "1" * 20, "١٢٣٤٥٦٧"])
+@pytest.mark.parametrize("phone", ["12345", "+", "call 0612345678", "+44 7700 900123\n", "1" * 20, "١٢٣٤٥٦٧"])
 def test_what_is_no_phone_number_is_refused(phone: str) -> None:
     assert code(domain.change_of(ProfileChange(phone=phone))) == "invalid_phone"
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from parley_backoffice import schema, seed
 
 NOW = datetime(2026, 3, 31, 12, 0, 0, 5, tzinfo=UTC)
+KNOWLEDGE = Path(__file__).parents[2] / "services" / "rag" / "parley_rag" / "knowledge"
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -51,6 +54,39 @@ def test_there_are_two_hundred_customers_with_addresses_of_no_one(company: Rows)
     assert all(row["email"].endswith("@example.com") and row["email"].isascii() for row in company["customers"])
 
 
+def test_all_live_in_the_united_kingdom_with_numbers_of_no_one(company: Rows) -> None:
+    postcode = re.compile(r"[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][A-Z]{2}")
+    for row in company["customers"]:
+        assert row["address"].country == "GB"
+        assert postcode.fullmatch(row["address"].postcode)
+        assert re.fullmatch(r"\+44 7700 900[0-9]{3}", row["phone"])
+    assert len({row["address"].city for row in company["customers"]}) == 8
+    languages = Counter(row["language"] for row in company["customers"])
+    assert languages == {"en": 180, "de": 10, "fr": 10}
+
+
+def test_everything_is_in_pounds_and_plus_costs_what_the_help_pages_say(company: Rows) -> None:
+    for table in ("orders", "invoices", "payments", "refunds", "subscriptions"):
+        assert {row["currency"] for row in company[table]} == {"GBP"}
+    assert {row["price"] for row in company["subscriptions"]} == {Decimal("5.99")}
+
+
+def test_products_and_prices_are_those_of_the_help_pages(company: Rows) -> None:
+    page = (KNOWLEDGE / "general" / "choosing-a-product.md").read_text("utf-8")
+    sold = {(item.name, item.unit_price) for row in company["orders"] for item in row["items"]}
+    ours = {(name, price) for name, price in sold if name.startswith(("Tern", "Heron", "Wren", "Gannet", "Owl"))}
+    assert len(ours) == 9
+    for name, price in ours:
+        brand = name.split()[0]
+        told = [sentence for sentence in page.split(". ") if brand in sentence and f"£{price:.0f}" in sentence]
+        assert told, f"no help page says that the {name} costs £{price}"
+    assert {row["model"] for row in company["devices"]} == {"Tern", "Heron", "Wren", "Gannet", "Owl"}
+
+
+def test_every_order_is_delivered_without_a_fee(company: Rows) -> None:
+    assert all(row["total"] >= 40 for row in company["orders"])
+
+
 def test_each_has_two_to_five_orders_numbered_from_100001(company: Rows) -> None:
     counts = Counter(row["customer_id"] for row in company["orders"])
     assert len(counts) == 200
@@ -77,7 +113,17 @@ def test_odd_customers_were_charged_twice_for_their_latest_order_and_no_one_else
     assert all(row["order_id"] == latest[row["customer_id"]] for row in twice)
 
 
-def test_only_latest_orders_can_still_be_returned(company: Rows) -> None:
+def test_money_on_a_card_is_taken_when_the_parcel_leaves(company: Rows) -> None:
+    orders = {row["order_id"]: row["status"] for row in company["orders"]}
+    status = {row["invoice_id"]: orders[row["order_id"]] for row in company["invoices"]}
+    pending = [row for row in company["payments"] if row["status"] == "pending"]
+    assert {number(row["customer_id"]) % 8 for row in pending} == {6}
+    assert {(row["method"], status[row["invoice_id"]]) for row in pending} == {("card", "packed"), ("card", "received")}
+    taken = [row for row in company["payments"] if row["status"] == "captured" and row["method"] == "card"]
+    assert {status[row["invoice_id"]] for row in taken} == {"sent", "delivered"}
+
+
+def test_only_latest_orders_can_still_be_returned_except_with_plus(company: Rows) -> None:
     open_to_return = {
         row["order_id"]: row["customer_id"]
         for row in company["orders"]
@@ -86,11 +132,15 @@ def test_only_latest_orders_can_still_be_returned(company: Rows) -> None:
     assert {number(customer) % 4 for customer in open_to_return.values()} == {0, 1}
     assert len(open_to_return) == 100
     too_old = [row for row in company["orders"] if row["delivered_at"] and row["order_id"] not in open_to_return]
-    assert all(NOW - row["delivered_at"] > timedelta(days=30) for row in too_old)
+    assert all(NOW - row["delivered_at"] > timedelta(days=31) for row in too_old)
+    with_plus = [row for row in too_old if NOW - row["delivered_at"] < timedelta(days=59)]
+    assert [number(row["customer_id"]) for row in with_plus] == list(range(2, 201, 8))
+    others = [row for row in too_old if row not in with_plus]
+    assert all(NOW - row["delivered_at"] > timedelta(days=61) for row in others)
 
 
 def test_there_are_orders_in_every_state_and_nothing_happens_in_the_future(company: Rows) -> None:
-    assert {row["status"] for row in company["orders"]} == {"placed", "shipped", "delivered", "cancelled"}
+    assert {row["status"] for row in company["orders"]} == {"received", "packed", "sent", "delivered", "cancelled"}
     for table, column in (
         ("orders", "placed_at"), ("payments", "created_at"), ("refunds", "created_at"), ("customers", "created_at"),
         ("devices", "last_seen"), ("tickets", "created_at"), ("returns", "created_at"), ("invoices", "issued_at"),
@@ -103,13 +153,17 @@ def test_what_was_refunded_has_its_refund(company: Rows) -> None:
     refunded = {row["payment_id"]: row["refunded"] for row in company["payments"] if row["refunded"] > Decimal(0)}
     assert refunds == refunded
     assert len(refunds) == 40
+    asked = {row["customer_id"]: row["created_at"] for row in company["returns"]}
+    back = {row["customer_id"]: row["created_at"] for row in company["refunds"] if row["reason"] == "Order returned"}
+    assert asked.keys() == back.keys()
+    assert all(asked[customer] < back[customer] for customer in asked)
 
 
 def test_everyone_has_a_router_and_every_fifth_is_offline(company: Rows) -> None:
     routers = {number(row["customer_id"]): row["status"] for row in company["devices"] if row["kind"] == "router"}
     assert len(routers) == 200
     assert {number for number, status in routers.items() if status == "offline"} == set(range(5, 201, 5))
-    assert {row["kind"] for row in company["devices"]} == {"router", "phone", "speaker", "tv"}
+    assert {row["kind"] for row in company["devices"]} == {"router", "phone", "speaker", "tv", "e-reader"}
     assert all((row["signal_dbm"] is None) == (row["status"] == "offline") for row in company["devices"])
 
 

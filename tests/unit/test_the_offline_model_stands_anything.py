@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from offline_situations import PASSAGES, Said, request, tools_of
 
 from parley_llm_gateway.offline import MODEL, pieces
+from parley_llm_gateway.offline.situation import read
 from parley_proto.llm import ChatMessage, CompletionRequest, Finished, ToolCall, ToolSpec
 
 _SAID = (
@@ -96,3 +97,20 @@ def test_its_name_and_kind_are_on_every_answer() -> None:
         assert isinstance(finished, Finished)
         assert (finished.model, finished.offline) == (MODEL, True)
         assert finished.usage.prompt_tokens > 0
+
+
+def test_only_so_much_of_a_long_chat_is_read() -> None:
+    chat = [ChatMessage("assistant" if n % 2 else "user", "where is my refund " * 5000) for n in range(501)]
+    situation = read(chat, tools_of("billing"))
+    assert len(situation.message) <= 4000
+    assert sum(len(line.text) for line in situation.window) <= 80_000
+    assert Said(list(pieces(request("where is my refund " * 5000)))).tool == "refund_status"
+
+
+def test_free_text_keeps_to_the_length_that_the_tool_takes() -> None:
+    subject = {"type": "string", "maxLength": 20, "minLength": 3}
+    schema = {"type": "object", "properties": {"subject": subject}, "required": ["subject"]}
+    tool = ToolSpec("open_ticket", "Open.\nUse when: open a ticket", schema)
+    assert Said(list(pieces(request("Please open a ticket about my kettle", tools=[tool])))).arguments == {
+        "subject": "Please open a ticket"
+    }

@@ -66,7 +66,7 @@ async def _stats(client: Client, services: Sequence[str], instances: int) -> dic
     try:
         await asyncio.wait_for(complete.wait(), _PATIENCE_S)
     except TimeoutError:
-        # NATS, PostgreSQL and the back office never answer here: what came in time is what there is.
+        # One that hangs or is just being started again does not answer: what came in time is what there is.
         return found
     finally:
         await subscription.unsubscribe()

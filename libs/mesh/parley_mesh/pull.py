@@ -87,7 +87,9 @@ class PullLoop:
             self._open = 0
             return
         try:
-            await asyncio.wait_for(self._wake.wait(), max(left, 0.01) if self._open > 0 else None)
+            # Not wait_for: on Python 3.11 it swallows a cancel that comes together with the event.
+            async with asyncio.timeout(max(left, 0.01) if self._open > 0 else None):
+                await self._wake.wait()
         except TimeoutError:
             # The server's own 408 did not come: the request or its answer was lost, so ask anew.
             self._open = 0

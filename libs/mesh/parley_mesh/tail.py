@@ -70,7 +70,9 @@ class Tail:
         while True:
             silent = self._heard + SILENCE_S - time.monotonic()
             try:
-                await asyncio.wait_for(self._broken.wait(), max(silent, 0.05))
+                # Not wait_for: on Python 3.11 it swallows a cancel that comes together with the event.
+                async with asyncio.timeout(max(silent, 0.05)):
+                    await self._broken.wait()
             except TimeoutError:
                 if time.monotonic() < self._heard + SILENCE_S:
                     continue

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from parley_archiver import metrics
 from parley_archiver.adapters import Store
 from parley_archiver.attribution import Attribution
-from parley_archiver.domain import Columns, Facts, Owner, Sealed, recognise, storable, wait_before
+from parley_archiver.domain import Columns, Facts, Owner, Sealed, is_record, recognise, storable, wait_before
 from parley_archiver.inbox import Delivery, Inbox, settle
 from parley_archiver.keyring import Chain, Keyring
 from parley_archiver.sealing import seal
@@ -90,14 +90,15 @@ class Archiving:
 
     async def _archive(self, batch: Sequence[Delivery]) -> None:
         with tracer().start_as_current_span("archive.batch") as span:
-            sealed = await self._seal_all(_once([delivery.stored for delivery in batch]))
+            records = [delivery.stored for delivery in batch if is_record(delivery.stored.subject)]
+            sealed = await self._seal_all(_once(records))
             with metrics.COMMIT.time():
                 written = await self._store.write(sealed)
             span.set_attribute("rows", written)
         self.rows += written
         metrics.BATCHES.inc()
         metrics.ROWS.inc(written)
-        metrics.REPEATED.inc(len(batch) - written)
+        metrics.REPEATED.inc(len(records) - written)
         metrics.UNATTRIBUTED.inc(sum(one.root is None for one in sealed))
 
     async def _seal_all(self, messages: Sequence[Stored]) -> list[Sealed]:

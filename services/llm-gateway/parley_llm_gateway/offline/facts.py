@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+_MAX_NOTICES = 20
+_MAX_BACKGROUND = 4000
 _LINE = re.compile(
     r"(?P<key>Notices? in force|Pending offer|Router|Handed over from (?P<whom>[a-z][a-z0-9-]*)|Summary so far)"
     r"(?:\s*[(\[](?P<mark>\w+)[)\]])?:\s*(?P<value>.*)",
@@ -69,7 +71,7 @@ def read_facts(contents: list[str]) -> Facts:
             background.append(_flat(value))
         else:
             background.append(value)
-    return Facts(notices, offer, route, handed_from, "\n".join(background))
+    return Facts(notices[:_MAX_NOTICES], offer, route, handed_from, "\n".join(background)[:_MAX_BACKGROUND])
 
 
 def _entries(contents: list[str]) -> list[tuple[str, str, str, str]]:

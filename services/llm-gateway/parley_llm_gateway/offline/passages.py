@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -20,7 +21,7 @@ _MIN_COVERAGE = 0.2
 _HEADING_SHARE = 0.5
 _FIRST_BONUS = 0.1
 _MAX_CHARS = 420
-_MAX_PASSAGES = 8
+_MAX_TEXT = 8000
 # Sentences that talk to a machine instead of a customer are never repeated.
 _TO_MACHINES = re.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|above|previous)|system prompt|"
@@ -58,7 +59,7 @@ def search(question: str, passages: Iterable[Passage], forbidden: Collection[str
     Sentences that name something of `forbidden` (the tools) or give orders to a machine are left out.
     """
     asked = frozenset(stems(question))
-    found = [_page(asked, place, passage, forbidden) for place, passage in enumerate(passages)][:_MAX_PASSAGES]
+    found = [_page(asked, place, passage, forbidden) for place, passage in enumerate(passages)]
     pages = [page for page in found if page.lines and page.relevance >= RELEVANT]
     if not pages:
         return Found()
@@ -89,13 +90,18 @@ def _page(asked: frozenset[str], place: int, passage: Passage, forbidden: Collec
 
 
 def _readable(passage: Passage, place: int, forbidden: Collection[str]) -> list[Sentence]:
-    lines: list[Sentence] = []
-    for index, raw in enumerate(sentences(passage.text)):
-        text = sentence(raw)
-        said = frozenset(stems(text))
-        if said and not text.endswith("?") and not _TO_MACHINES.search(text) and not _names(text, forbidden):
-            lines.append(Sentence(passage.n, (place, index), text, said))
-    return lines
+    return [
+        Sentence(passage.n, (place, index), text, said)
+        for index, (text, said) in enumerate(_quotable(passage.text[:_MAX_TEXT]))
+        if not _names(text, forbidden)
+    ]
+
+
+@lru_cache(maxsize=512)
+def _quotable(text: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """The sentences that may be said to a customer, with their stems; the same pages come again and again."""
+    found = [(line, frozenset(stems(line))) for line in map(sentence, sentences(text))]
+    return tuple(pair for pair in found if pair[1] and not pair[0].endswith("?") and not _TO_MACHINES.search(pair[0]))
 
 
 def _names(text: str, forbidden: Collection[str]) -> bool:

@@ -95,6 +95,10 @@ class Situation(msgspec.Struct, frozen=True):
         return bool(self.tools or self.results or self.searched)
 
 
+# What is read of a chat: every answer takes about a millisecond, however long the chat is.
+_MAX_MESSAGE = 4000
+_MAX_WINDOW = 20
+_MAX_PASSAGES = 8
 _UNREADABLE = Outcome(error=Problem("unreadable", "The tool's answer can't be read."))
 _outcomes = msgspec.json.Decoder(Outcome)
 
@@ -109,12 +113,12 @@ def read(messages: list[ChatMessage], tools: list[ToolSpec]) -> Situation:
     known = [tool for spec in tools if (tool := read_tool(spec)) is not None]
     searches = [result.outcome for result in results if result.tool == SEARCH]
     return Situation(
-        message=asked.strip(),
+        message=asked.strip()[:_MAX_MESSAGE],
         window=_window(messages[:first]) if said else [],
         facts=read_facts([message.content for message in messages if message.role == "system"]),
         tools={tool.name: tool for tool in known},
         results=[result for result in results if result.tool != SEARCH],
-        passages=[passage for outcome in searches for passage in outcome.passages or []],
+        passages=[passage for outcome in searches for passage in outcome.passages or []][:_MAX_PASSAGES],
         searched=bool(searches),
         unsearchable=any(outcome.error for outcome in searches),
         rounds=_rounds(messages[last + 1 :]),
@@ -136,8 +140,8 @@ def _window(messages: list[ChatMessage]) -> list[Line]:
     lines: list[Line] = []
     for message in messages:
         if message.role in ("user", "assistant") and message.content.strip():
-            lines.append(Line("user" if message.role == "user" else "assistant", message.content))
-    return lines
+            lines.append(Line("user" if message.role == "user" else "assistant", message.content[:_MAX_MESSAGE]))
+    return lines[-_MAX_WINDOW:]
 
 
 def _results(messages: list[ChatMessage]) -> list[Result]:

@@ -20,7 +20,7 @@ SPECIAL = frozenset({SEARCH, HANDOFF, ESCALATE, CONSULT})
 Phrases = list[frozenset[str]]
 Topics = dict[str, frozenset[str]]
 
-_MAX_CACHED = 8000
+_MAX_DESCRIPTION = 8000
 _USE_WHEN = re.compile(r"^\s*use\s+when\s*:\s*(?P<phrases>.*)$", re.IGNORECASE | re.MULTILINE)
 _TOPIC = re.compile(r"^\s*[-*]?\s*(?P<specialty>[a-z][a-z0-9-]{1,40})\s*:\s*(?P<topics>.+)$", re.MULTILINE)
 
@@ -70,8 +70,7 @@ def read_tool(spec: ToolSpec) -> Tool | None:
     """`spec` taken apart; None for one without a name."""
     if not spec.name:
         return None
-    reading = _read_description if len(spec.description) <= _MAX_CACHED else _read_description.__wrapped__
-    phrases, topics = reading(spec.description, spec.name in (HANDOFF, CONSULT))
+    phrases, topics = _read_description(spec.description[:_MAX_DESCRIPTION], spec.name in (HANDOFF, CONSULT))
     return Tool(spec.name, phrases, _parameters(spec.parameters), topics)
 
 
