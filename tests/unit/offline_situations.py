@@ -100,9 +100,10 @@ ADDRESS = _tool(
 TICKET = _tool(
     "open_ticket",
     "Put a matter in front of people.",
-    "my card was stolen; somebody used my card; please open a ticket",
+    "my card was stolen; somebody used my card; open a ticket; I want to talk to a person; I want to make a complaint",
     ["subject"],
     subject={"type": "string", "description": "the matter in one short sentence"},
+    urgency={"type": "string", "enum": ["critical", "high", "low", "normal"], "default": "normal"},
 )
 
 _OTHERS = {

@@ -48,13 +48,12 @@ def test_a_passage_grows_to_both_sides_of_its_window() -> None:
     assert text[start:end].split() == text.split()[12:24]
 
 
-def test_a_chunk_carries_title_section_and_its_article_keywords_only_for_full_text() -> None:
+def test_a_chunk_is_found_by_title_section_and_keywords_and_shows_only_its_text() -> None:
     document = Document(
         "a", "Refunds", "---\ntitle: Refunds\nkeywords: money back, reversal\n---\n\n## Times\nFive days."
     )
     [chunk] = chunks(document, SMALL)
     assert (chunk.section, chunk.passage) == ("Times", "Five days.")
-    assert chunk.embedded == "Refunds\nTimes\nFive days."
     assert chunk.indexed == "Refunds\nTimes\nFive days.\nmoney back, reversal"
 
 

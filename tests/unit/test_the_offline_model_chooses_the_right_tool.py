@@ -51,7 +51,12 @@ def test_customers_words_find_the_tool(text: str, own: str, tool: str) -> None:
             "start_return",
             {"order_id": "ORD-100003", "reason": "faulty"},
         ),
-        ("Somebody used my card!", "escalation", "open_ticket", {"subject": "Somebody used my card!"}),
+        (
+            "Somebody used my card!",
+            "escalation",
+            "open_ticket",
+            {"subject": "Somebody used my card", "urgency": "critical"},
+        ),
     ],
 )
 def test_arguments_come_from_the_message(text: str, own: str, tool: str, arguments: dict[str, str]) -> None:
@@ -93,6 +98,20 @@ def test_a_list_is_fetched_where_it_can_tell_what_is_missing() -> None:
     assert say("cancel my order", "returns").tool == "list_orders"
     said = say("cancel my order", "returns", results=[("list_orders", {}, _ORDERS_ONE)])
     assert (said.tool, said.arguments) == ("cancel_order", {"order_id": "ORD-100105"})
+
+
+def test_the_last_order_is_looked_up_by_the_tool_that_knows_the_latest() -> None:
+    text = "I want to return my last order, it is faulty"
+    said = say(text, "returns")
+    assert (said.tool, said.arguments) == ("order_status", {"order_id": "latest"})
+    told = ok("ORD-100105 was delivered.", data={"order_id": "ORD-100105", "status": "delivered"})
+    said = say(text, "returns", results=[("order_status", {"order_id": "latest"}, told)])
+    assert (said.tool, said.arguments) == ("start_return", {"order_id": "ORD-100105", "reason": "faulty"})
+
+
+def test_an_example_in_our_own_question_is_nobodys_number() -> None:
+    window = ["cancel my order", "Could you tell me the order number, such as ORD-100001?"]
+    assert say("please cancel my order", "returns", window=window, tools=[CANCEL_ORDER]).tool == ""
 
 
 def test_of_several_only_the_customer_chooses() -> None:
@@ -176,8 +195,20 @@ def test_no_tool_is_called_for_what_no_tool_does(text: str) -> None:
     assert say(text, passages=PASSAGES).tool == ""
 
 
-def test_a_pattern_that_takes_for_ever_is_not_searched_with() -> None:
-    hostile = {"type": "string", "pattern": "^(a+)+$", "description": "the code"}
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^(a+)+$",
+        "^((a+))*b$",
+        "^(a|a)*$",
+        "^(a{1,30}){1,30}$",
+        r"^a*a*a*a*a*a*a*b$",
+        r"^(a+)\1$",
+        "^(?:a?b?)+$"[:0] + "(",
+    ],
+)
+def test_a_pattern_that_takes_for_ever_is_not_searched_with(pattern: str) -> None:
+    hostile = {"type": "string", "pattern": pattern, "description": "the code"}
     tool = type(CANCEL_ORDER)(
         "redeem_code",
         "Redeem.\nUse when: redeem my code",

@@ -69,10 +69,9 @@ def test_the_urgency_is_one_that_the_tool_knows() -> None:
 
 
 def test_without_the_tool_nobody_is_promised() -> None:
-    said = say("human please", tools=[])
-    assert said.tool == ""
-    said = say("human please", "escalation")
-    assert said.tool != "escalate"
+    assert say("human please", tools=[]).text == "I can't bring in a person from here."
+    assert say("human please", "escalation").tool == "open_ticket"
+    assert say("this is unacceptable!", "escalation").tool == "open_ticket"
 
 
 def test_the_routers_sure_word_moves_the_conversation() -> None:

@@ -21,8 +21,8 @@ _WINDOW = ["I was charged twice", f"PAY-300302 can be refunded. {_QUESTION}"]
 _YES = """yes|Yes please|yes, please!|ok|OK do it|go ahead|Go ahead please|sure|Sure thing|yep|yeah that's fine|
 absolutely|of course|please do|do it|that would be great|sounds good|perfect, thanks|alright|I'd like that|by all means|
 why not|no problem, go ahead|yes I confirm|please proceed|ok thanks|👍|refund it|Refund it please|I want a refund|
-yes refund it|can you do that please?|could you please go ahead?|Yes Sam|ja bitte|oui|yes, refund PAY-300302|
-make it so|carry on"""
+yes refund it|can you refund it?|can you do that please?|could you please go ahead?|Yes Sam|ja bitte|oui|
+yes, refund PAY-300302|make it so|carry on"""
 
 _NO = """no|No thanks|nope|no thank you|not now|not yet please|don't|please don't do it|do not refund it|never mind|
 forget it|leave it|I changed my mind|I'd rather not|later|nah|no, keep it|stop|ok no thanks|nein danke|non merci|
@@ -117,6 +117,25 @@ def test_a_yes_to_what_could_be_done_asks_for_it() -> None:
     window = ["I was charged twice", "Order ORD-1 was charged twice. The later payment, PAY-300302, can be refunded."]
     said = say("yes please", window=window)
     assert (said.tool, said.arguments) == ("refund_payment", _ARGUMENTS)
+
+
+def test_a_yes_to_what_a_page_says_is_no_wish() -> None:
+    page = "I have sent it. To refund the duplicate charge PAY-300302, choose Orders [1]."
+    said = say("yes please do that", window=["I was charged twice", page])
+    assert (said.tool, said.text) == ("", "All right. Is there anything else I can do for you?")
+
+
+def test_a_yes_is_no_answer_to_which_one() -> None:
+    window = ["cancel my order", "Could you tell me the order number, such as ORD-100001?"]
+    said = say("yes", "returns", window=window)
+    assert (said.tool, said.text) == ("", "Could you tell me the order number, such as ORD-100001?")
+    said = say("I don't know", "returns", window=window)
+    assert said.text == "Without that I can't go on with this. Would you like me to bring in a person?"
+
+
+def test_a_question_after_a_yes_is_about_what_was_done() -> None:
+    window = [*_WINDOW, "yes please", "I have refunded 49.90 EUR. The money reaches your card within 5 working days."]
+    assert say("when will I get it?", window=window).tool == "refund_status"
 
 
 def test_a_yes_to_a_person_brings_one() -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import struct
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from importlib.resources import files
 from types import TracebackType
 
 import msgspec
@@ -35,7 +35,6 @@ from parley_proto.specialist import AssignTurn, Card
 from parley_testkit.nats_server import PASSWORD, SPECIALTIES, NatsServer
 from parley_testkit.samples import answered, customer_message
 
-VECTOR = struct.pack("<384f", *[384**-0.5] * 384)
 START_S = 20.0
 
 
@@ -163,4 +162,6 @@ class Bench:
 
 
 async def _embed(message: Msg) -> None:
-    await message.respond(encode(EmbedReply("sample", 384, VECTOR)))
+    """all-MiniLM-L6-v2's vector of "I was charged twice for my last order", whatever the text."""
+    vector = files("parley_testkit").joinpath("charged_twice.f32").read_bytes()
+    await message.respond(encode(EmbedReply("all-MiniLM-L6-v2", 384, vector)))

@@ -144,6 +144,7 @@ async def change_address(context: ToolContext, new_address: NewAddress) -> ToolR
         "change my password",
     ),
     key=("$turn",),
+    confirm="Shall I send a link for a new password to the e-mail address of your account?",
 )
 async def send_password_reset(context: ToolContext) -> ToolResult:
     """Send a link for a new password to the e-mail address on the customer's account."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ import uvicorn
 from parley_backoffice.adapters import pool_of
 from parley_backoffice.app import build
 from parley_backoffice.settings import Settings, from_env
+from parley_mesh import telemetry
 from parley_proto.errors import SettingsError
 
 
@@ -28,7 +28,8 @@ def main() -> None:
     except SettingsError as error:
         print(error.message, file=sys.stderr)
         raise SystemExit(2) from None
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    instance = os.environ.get("PARLEY_MESH_INSTANCE", "backoffice")
+    telemetry.setup("backoffice", instance, level="INFO", trace_file="", sample=0.0)
     # uvicorn raises the signal again after it has drained: by then there is nothing left to do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

@@ -22,7 +22,7 @@ from parley_proto.llm import CompletionRequest, Finished, TextDelta, ToolCalled
 Piece = TextDelta | ToolCalled | Finished
 
 _OPENAI_HOST = "api.openai.com"
-_MAX_ERROR_BODY = 64 * 1024
+_MAX_BODY = 1 << 20
 _USAGE_S = 1.0
 _DONE = "[DONE]"
 
@@ -232,7 +232,7 @@ async def _within(response: aiohttp.ClientResponse, patience: _Patience) -> byte
 async def _whole(response: aiohttp.ClientResponse, patience: _Patience) -> bytes:
     """The body as far as it matters; msgspec refuses one that was cut."""
     body = bytearray()
-    while len(body) < _MAX_ERROR_BODY and (block := await _within(response, patience)):
+    while len(body) < _MAX_BODY and (block := await _within(response, patience)):
         body += block
     return bytes(body)
 

@@ -111,7 +111,7 @@ def _message(message: ChatMessage) -> dict[str, Any]:
         body["tool_calls"] = [call_body(call) for call in message.tool_calls]
     if message.tool_call_id:
         body["tool_call_id"] = message.tool_call_id
-    if message.name:
+    elif message.name:
         body["name"] = message.name
     return body
 

@@ -43,14 +43,14 @@ class Span(msgspec.Struct, frozen=True):
 class Chunk(msgspec.Struct, frozen=True):
     """A window with the passage that is shown for it; `number` counts from 0 through the document.
 
-    `embedded` is what the vector stands for, `indexed` what full text finds: the keywords are only in the latter.
+    `indexed` is what the vector stands for and full text finds: title, section, window and the article's keywords,
+    without which a tenth more of short questions stay unanswered.
     """
 
     number: int
     section: str
     section_number: int
     passage: str
-    embedded: str
     indexed: str
 
 
@@ -63,15 +63,14 @@ def chunks(document: Document, sizes: Sizes) -> list[Chunk]:
         for first, last in windows(spans, sizes):
             window = section.text[spans[first].start : spans[last].end]
             start, end = widened(spans, first, last, sizes.passage)
-            embedded = "\n".join(part for part in (document.title, section.title, window) if part)
+            parts = (document.title, section.title, window, front.keywords)
             found.append(
                 Chunk(
                     number=len(found),
                     section=section.title,
                     section_number=section_number,
                     passage=section.text[start:end],
-                    embedded=embedded,
-                    indexed=f"{embedded}\n{front.keywords}" if front.keywords else embedded,
+                    indexed="\n".join(part for part in parts if part),
                 )
             )
     return found

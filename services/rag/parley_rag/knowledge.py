@@ -141,7 +141,7 @@ class Knowledge:
     async def _vectors(self, cut: Sequence[Chunk]) -> list[bytes]:
         found: list[bytes] = []
         for at in range(0, len(cut), _SLICE):
-            texts = [chunk.embedded for chunk in cut[at : at + _SLICE]]
+            texts = [chunk.indexed for chunk in cut[at : at + _SLICE]]
             found += await self._encoder.vectors(texts, remember=False)
         return found
 

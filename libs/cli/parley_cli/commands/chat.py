@@ -11,6 +11,7 @@ from typing import Any
 from parley_cli.client import Answer, Conversation, door
 from parley_cli.errors import CommandError
 from parley_cli.gateway import url_of
+from parley_cli.lines import typed_lines
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,7 +30,7 @@ async def _run(args: argparse.Namespace) -> int:
 
 async def _dialogue(conversation: Conversation, args: argparse.Namespace, shown: _Shown) -> int:
     code = 0
-    while (line := await asyncio.to_thread(_read)) is not None:
+    async for line in typed_lines("> "):
         if not line.strip():
             continue
         try:
@@ -69,29 +70,36 @@ def _as_json(answer: Answer) -> dict[str, Any]:
 
 
 class _Shown:
-    """What stands on the screen: words as they come, and what happened beside them."""
+    """What a person sees: on a terminal the words as they come, elsewhere each message when it is whole.
+
+    A terminal can't take words back: an answer that begins anew begins on a new line.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._ours: set[str] = set()
-        self._written = ""
+        self._live = sys.stdout.isatty()
+        self._texts: dict[str, str] = {}
+        self._open_line = False
 
     def see(self, ev: dict[str, Any]) -> None:
         if self._quiet:
             return
         match ev["type"]:
             case "TEXT_MESSAGE_START" if ev["role"] != "user":
-                self._ours.add(ev["messageId"])
+                self._texts[ev["messageId"]] = ""
                 self._new_line()
-            case "TEXT_MESSAGE_CONTENT" if ev["messageId"] in self._ours:
-                self._write(ev["delta"])
+            case "TEXT_MESSAGE_CONTENT" if ev["messageId"] in self._texts:
+                self._texts[ev["messageId"]] += ev["delta"]
+                if self._live:
+                    self._write(ev["delta"])
+            case "TEXT_MESSAGE_END" if ev.get("metadata") and not self._live:
+                self._write(self._texts.get(ev["messageId"], ""))
+                self._new_line()
             case "ACTIVITY_SNAPSHOT":
                 self._beside(ev["activityType"], ev["content"])
 
     def finish(self, answer: Answer) -> None:
         """End the line, then say where the sentences come from."""
-        if not self._written:
-            self._write(answer.text)
         self._new_line()
         for citation in answer.citations:
             place = citation.get("section") or citation.get("tool") or citation.get("document") or ""
@@ -110,19 +118,11 @@ class _Shown:
             print(f"· {content['severity']}: {content['text']}", file=sys.stderr)
 
     def _write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        self._written += text
+        if text:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            self._open_line = not text.endswith("\n")
 
     def _new_line(self) -> None:
-        if self._written and not self._written.endswith("\n"):
+        if self._open_line:
             self._write("\n")
-        self._written = ""
-
-
-def _read() -> str | None:
-    """The next line of the input, None at its end; a prompt only for a person."""
-    if sys.stdin.isatty():
-        print("> ", end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
-    return line.rstrip("\n") if line else None

@@ -18,7 +18,6 @@ from parley_cli.supervise.state import State
 from parley_cli.survey import Survey, survey
 from parley_cli.table import print_table
 
-
 # They are no part of the mesh, so they do not answer on it.
 _SILENT = {"nats", "postgres", *OFF_THE_MESH}
 

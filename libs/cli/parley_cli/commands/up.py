@@ -30,7 +30,7 @@ def up(args: argparse.Namespace) -> int:
     if args.detach:
         return _in_background(home, args.replicas)
     if args.report < 0:
-        return _supervise(home, args.replicas, Console())
+        return _supervise(home, args.replicas, Console("Ctrl-C stops it."))
     pipe = Pipe(args.report)
     try:
         return _supervise(home, args.replicas, pipe)
@@ -88,6 +88,7 @@ def _supervise(home: Home, replicas: str, report: Report) -> int:
         for name in state.end_left_over(state.read(home)):
             report.say(f"Ended {name}, left over from an earlier run.")
         asyncio.run(live())
+    report.say("Parley has stopped.")
     return 0
 
 
@@ -108,7 +109,7 @@ def _in_background(home: Home, replicas: str) -> int:
             start_new_session=True,
         )
         os.close(writing)
-        return _follow(reports, Console())
+        return _follow(reports, Console("`parley down` stops it."))
 
 
 def _follow(reports: IO[bytes], console: Console) -> int:

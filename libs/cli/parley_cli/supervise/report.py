@@ -9,6 +9,7 @@ from typing import Protocol, TextIO
 import msgspec
 
 _CLEAR = "\r\033[K"
+_WIDTH = 80
 
 
 class Report(Protocol):
@@ -22,7 +23,8 @@ class Report(Protocol):
 class Console:
     """On stderr; the address goes to stdout, so that a script can read it."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, how_to_stop: str, stream: TextIO | None = None) -> None:
+        self._how_to_stop = how_to_stop
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._shown = ""
@@ -32,7 +34,7 @@ class Console:
 
     def waiting(self, line: str) -> None:
         if self._live and line != self._shown:
-            width = os.get_terminal_size(self._stream.fileno()).columns
+            width = os.get_terminal_size(self._stream.fileno()).columns or _WIDTH
             self._write(line[: width - 1])
             self._shown = line
 
@@ -40,6 +42,8 @@ class Console:
         self._write("")
         if url:
             print(url, flush=True)
+        if self._live:
+            self._write(f"{self._how_to_stop}\n")
 
     def _write(self, text: str) -> None:
         self._stream.write((_CLEAR if self._shown else "") + text)

@@ -116,7 +116,8 @@ class Supervisor:
                 task.result()
                 child = waiting[task].child
                 self._report.say(f"{child.name} is ready on port {child.port}.")
-            self._report.waiting("waiting for " + ", ".join(sorted(waiting[task].child.name for task in left)))
+            if left:
+                self._report.waiting(_awaited([waiting[task] for task in left]))
 
     def _child(self, service: services.Service, name: str) -> Child:
         return assembly.child_of(self._made, assembly.instance_of(self._made, service, name))
@@ -202,6 +203,13 @@ class Supervisor:
         self._state.ports = self._made.ports
         self._state.children = {k.child.name: _state_of(k, k.process) for k in self._all() if k.process}
         state.write(self._made.home, self._state)
+
+
+def _awaited(keepers: Sequence[Keeper]) -> str:
+    """What is still awaited; of the last one also why."""
+    names = ", ".join(sorted(keeper.child.name for keeper in keepers))
+    reason = keepers[0].reason if len(keepers) == 1 else ""
+    return f"waiting for {names}: {reason}" if reason else f"waiting for {names}"
 
 
 def _state_of(keeper: Keeper, process: Process) -> state.ChildState:

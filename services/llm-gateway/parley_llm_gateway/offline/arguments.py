@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
+from parley_llm_gateway.offline import wishes
 from parley_llm_gateway.offline.clean import plain
+from parley_llm_gateway.offline.patterns import safe_pattern
 from parley_llm_gateway.offline.tools import Parameter, Tool
 from parley_llm_gateway.offline.vocabulary import listed
 from parley_llm_gateway.offline.words import stems
@@ -22,10 +24,7 @@ _DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _NUMBER = re.compile(
     r"(?<![\w.,-])[$€£]?\s?(\d{1,7}(?:[.,]\d{1,2})?)(?![\w-]|[.,]\d)\s?(?:[$€£]|eur\b|usd\b)?", re.IGNORECASE
 )
-# An endless repetition of a group with one inside can take exponential time; such a pattern is not searched with.
-_RISKY = re.compile(r"\([^()]*(?:[+*]|\{\d+,\})[^()]*\)(?:[+*]|\{\d+,\})|\\[1-9]")
 _WORD = re.compile(r"[A-Za-z]{2,20}")
-_MAX_PATTERN = 200
 _MAX_SAID = 4000
 _MAX_WORDS = 6
 _MAX_LEAVES = 2000
@@ -34,6 +33,7 @@ _OWN_WORDS = listed(
     """reason question query description details detail issue problem symptom symptoms text note notes message
     summary topic keywords search comment feedback complaint words what subject"""
 )
+_URGENCY = "urgency"
 _MONEY = listed("amount price total sum value refund")
 _TO = re.compile(r"\b(?:to|is|as|into|be|:)\s+[\"“']?(.{3,160}?)[\"”']?\s*[.!?]?$", re.IGNORECASE)
 
@@ -98,7 +98,9 @@ def _candidates(parameter: Parameter, sources: Sources, used: set[str]) -> list[
 
 
 def _in_text(parameter: Parameter, text: str) -> Iterator[Any]:
-    if parameter.choices:
+    if parameter.name == _URGENCY and wishes.urgency(text) in parameter.choices:
+        yield wishes.urgency(text)
+    elif parameter.choices:
         yield from _chosen(parameter.choices, text)
     elif parameter.kind in ("integer", "number"):
         yield from _numbers(parameter, text)
@@ -120,14 +122,11 @@ def _strings(parameter: Parameter, text: str) -> Iterator[str]:
 
 def _matching(pattern: str, text: str) -> Iterator[str]:
     """The pieces of `text` that match the schema's pattern whole; only pieces with a digit or an @ identify."""
-    if len(pattern) > _MAX_PATTERN or _RISKY.search(pattern):
-        return
-    try:
-        whole = re.compile(pattern)
-    except re.error:
+    whole = safe_pattern(pattern)
+    if whole is None:
         return
     words = [word.strip(_EDGE) for word in _SPACES.split(text)]
-    named = [literal for literal in _literals(pattern) if any(word.lower() == literal.lower() for word in words)]
+    named = [literal for literal in literals(pattern) if any(word.lower() == literal.lower() for word in words)]
     if named:
         # 'my TV': what is named so can be written in more than one way in the pattern.
         yield from [literal for literal in named if literal in words] or named[:1]
@@ -139,7 +138,7 @@ def _matching(pattern: str, text: str) -> Iterator[str]:
             return
 
 
-def _literals(pattern: str) -> list[str]:
+def literals(pattern: str) -> list[str]:
     """The plain words that a pattern allows: 'latest' in ^(ORD-[0-9]+|latest)$."""
     inner = pattern.removeprefix("^").removesuffix("$").removeprefix("(").removeprefix("?:").removesuffix(")")
     return [part for part in inner.split("|") if _WORD.fullmatch(part)] if "|" in inner else []
@@ -239,7 +238,7 @@ def _own_words(parameter: Parameter, sources: Sources) -> list[str]:
         return []
     message = plain(sources.said[0]) if sources.said else ""
     if takes_own_words(parameter):
-        return _long_enough(parameter, message[:longest])
+        return _long_enough(parameter, message[:longest].rstrip(" .!?"))
     match = _TO.search(message)
     return [match[1].strip()] if match and _is_value(parameter, match[1]) else []
 

@@ -14,6 +14,7 @@ from parley_llm_gateway.offline.tools import Parameter
 _OPENERS = re.compile(r"(?:the|your|a|an|which|what|how|when|where|why|whether|who|one of)\b", re.IGNORECASE)
 _FIRST = re.compile(r"^(.+?[^.\s][^.]?)\.(?:\s|$)")
 _MAX_OPTIONS = 4
+_START = "Could you tell me "
 
 
 def phrase(parameter: Parameter) -> str:
@@ -29,14 +30,24 @@ def phrase(parameter: Parameter) -> str:
 def question(missing: Sequence[Parameter], options: Sequence[str] = ()) -> str:
     """One sentence that asks for `missing`; `options` are the values between which the customer can choose."""
     wanted = " and ".join(phrase(parameter) for parameter in missing)
-    asked = f"Could you tell me {wanted}?"
+    asked = f"{_START}{wanted}?"
     shown = [plain(option) for option in options[:_MAX_OPTIONS]]
     return f"{_listed(shown)} are possible. {asked}" if len(shown) > 1 else asked
 
 
+def asked_in(text: str) -> str:
+    """The question for something missing that `text` ends with; empty where there is none."""
+    return text[text.rindex(_START) :].strip() if _START in text else ""
+
+
+def without_questions(text: str) -> str:
+    """`text` up to such a question: its examples ('such as ORD-100001') are nobody's numbers."""
+    return text.partition(_START)[0]
+
+
 def was_asked(parameter: Parameter, answer: str) -> bool:
     """Whether our last answer asked for it."""
-    return "Could you tell me " in answer and phrase(parameter) in answer
+    return _START in answer and phrase(parameter) in answer
 
 
 def _listed(options: Sequence[str]) -> str:

@@ -59,7 +59,8 @@ _ASKED_NICELY = re.compile(
     r"(?:do (?:it|that|this|so)|go ahead|proceed|continue|confirm(?: it| that)?)(?: please| now| then| for me)*\W*"
 )
 _WISHES = re.compile(
-    r"\W*(?:(?:please|just|then|so|ok|yes|and|kindly|go ahead and|give me|(?:i|id|i would) (?:want|need|like))\W+"
+    r"\W*(?:(?:please|just|then|so|ok|yes|and|kindly|go ahead and|give me|(?:i|id|i would) (?:want|need|like)|"
+    r"(?:can|could|would|will) (?:you|u))\W+"
     r"(?:you )?(?:to )?(?:(?:a|my|the)\s+)?)*"
 )
 _ASKS_TO = re.compile(
@@ -110,7 +111,8 @@ def _judged(said: str, question: str) -> Consent:
     if conditions or "?" in bare:
         if re.match(r"\W*(?:no|nope|nah|nein|non)\b", bare) and "?" not in bare:
             return "no"
-        return "yes" if not conditions and _ASKED_NICELY.fullmatch(bare) else "unclear"
+        nicely = _ASKED_NICELY.fullmatch(bare) or _commands(bare, question)
+        return "yes" if not conditions and nicely else "unclear"
     if _FIRM_NO.search(bare):
         return "unclear" if _FIRM_YES.search(bare) else "no"
     if _DOUBT.search(bare):

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from parley_llm_gateway.offline import replies, wishes
+from parley_llm_gateway.offline import asking, replies, wishes
 from parley_llm_gateway.offline.clean import quoted
 from parley_llm_gateway.offline.consent import consent
 from parley_llm_gateway.offline.situation import Situation
 from parley_llm_gateway.offline.tools import CONSULT, ESCALATE, HANDOFF, SEARCH, choices_of
-from parley_llm_gateway.offline.turn import Call, Turn
+from parley_llm_gateway.offline.turn import MAX_ROUNDS, Call, Turn
 from parley_llm_gateway.offline.words import stems, weight
 
 SURE_ROUTE = 0.75
@@ -68,7 +68,7 @@ def _bring_person(turn: Turn) -> Decision | None:
     if not (asked or accepted or wishes.complains(said) or wishes.is_in_danger(said)):
         return None
     if ESCALATE not in turn.situation.tools:
-        return Decision(replies.NO_PERSON) if asked and len(stems(said)) <= 2 else None
+        return None
     why = "wants a person" if asked or accepted else "complains" if wishes.complains(said) else "reports a danger"
     about = said if not accepted else next(iter(turn.situation.before), said)
     reason = f"The customer {why}: {quoted(about, _REASON_CHARS)}"
@@ -82,6 +82,10 @@ def _be_polite(turn: Turn) -> Decision | None:
     kind = wishes.courtesy(said)
     if not kind and (turn.message or turn.consent):
         return None
+    asked = asking.asked_in(turn.situation.last_answer)
+    if not kind and asked:
+        # A yes does not tell what we need to know, and a no may mean that the customer can't.
+        return Decision(asked if consent(said, "") == "yes" else replies.with_person(turn, replies.NEEDED))
     text = {"greeting": replies.GREETING, "thanks": replies.THANKS, "bye": replies.BYE, "who": replies.WHO}
     return Decision(" ".join([*replies.notices(turn), text.get(kind, replies.ALL_RIGHT)]))
 
@@ -110,7 +114,7 @@ def _call(turn: Turn) -> Decision | None:
 def _ask_colleague(turn: Turn) -> Decision | None:
     """A consult for the part of a message that is another specialty's, when the rest is ours."""
     tool = turn.situation.tools.get(CONSULT)
-    if not tool or not turn.wishes or turn.situation.rounds >= 4 or _has_called(turn, CONSULT):
+    if not tool or not turn.wishes or turn.situation.rounds >= MAX_ROUNDS or _has_called(turn, CONSULT):
         return None
     for part in turn.foreign_parts():
         specialty = _specialty_of(turn, part)
@@ -124,6 +128,11 @@ def _look_up(turn: Turn) -> Decision | None:
     if turn.situation.searched or SEARCH not in turn.situation.tools or not turn.message or turn.open_questions():
         return None
     return Decision(call=Call(SEARCH, {"query": quoted(turn.message, 300)}))
+
+
+def _no_person_here(turn: Turn) -> Decision | None:
+    asked = wishes.wants_person(turn.situation.message) and ESCALATE not in turn.situation.tools
+    return Decision(replies.NO_PERSON) if asked and not turn.wishes and not turn.found.sentences else None
 
 
 def _pass_on_unknown(turn: Turn) -> Decision | None:
@@ -205,6 +214,7 @@ _BEGINNING: tuple[Rule, ...] = (
     _call,
     _ask_colleague,
     _look_up,
+    _no_person_here,
     _pass_on_unknown,
 )
 _GOING_ON: tuple[Rule, ...] = (_call, _ask_colleague)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from parley_llm_gateway.offline import asking, wishes
+from parley_llm_gateway.offline import asking
 from parley_llm_gateway.offline.clean import plain, quoted, sentence, sentences
 from parley_llm_gateway.offline.facts import Notice
 from parley_llm_gateway.offline.passages import RELEVANT, SURE, Sentence, cited
@@ -24,6 +24,7 @@ THANKS = "You're welcome. Is there anything else I can do for you?"
 BYE = "Goodbye, and thank you for writing."
 WHO = "I am an automatic assistant, not a person. I answer from our help pages and from your own records."
 ALL_RIGHT = "All right. Is there anything else I can do for you?"
+NEEDED = "Without that I can't go on with this."
 LEFT_AS_IT_IS = "All right, I have left everything as it is."
 NOT_DONE = "I have not gone ahead yet."
 NO_LONGER = "I can't do that any more from here."
@@ -65,14 +66,15 @@ def confirmations(results: Iterable[Result]) -> list[str]:
 
 def from_pages(turn: Turn, told: list[str], limit: int) -> str:
     """Sentences of the help pages that add something to what was `told`; empty when there are none."""
+    if not limit:
+        return ""
     known = set(stems(" ".join(told)))
-    fresh = [line for line in turn.found.sentences if not _is_told(line, known)]
-    return cited(fresh[:limit])
+    return cited([line for line in turn.pages(limit).sentences if not _is_told(line, known)])
 
 
 def pages_worth(turn: Turn, told: list[str], asks: bool) -> int:
     """How many sentences of the help pages belong into the answer."""
-    general = wishes.is_general(turn.message)
+    general = turn.is_general
     if told or asks:
         enough = RELEVANT if general or _failed(turn) else SURE
         return 0 if turn.found.relevance < enough or (asks and not general) else 2 if general else 1

@@ -45,7 +45,7 @@ class Parameter(msgspec.Struct, frozen=True):
     @property
     def choices(self) -> list[Any]:
         choices = self.schema.get("enum", [])
-        return [choice for choice in choices if choice is not None] if isinstance(choices, list) else []
+        return [choice for choice in choices if isinstance(choice, str | int | float)]
 
     @property
     def is_free_text(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from parley_llm_gateway.offline import asking, wishes
-from parley_llm_gateway.offline.arguments import Filled, Sources, fill, tells
+from parley_llm_gateway.offline.arguments import Filled, Sources, fill, literals, tells
 from parley_llm_gateway.offline.clean import sentences
 from parley_llm_gateway.offline.consent import Consent, consent, is_bare, without_answer
 from parley_llm_gateway.offline.matching import STRONG, THRESHOLD, Match, Query, Ranking
@@ -30,6 +30,10 @@ _PARTS = re.compile(
     r",?\s+and\s+(?=(?:where|when|how|what|why|who|can|could|would|is|are|do|does|please|i|my|tell|show|check|cancel|send)\b)",
     re.IGNORECASE,
 )
+_POSSIBLE = re.compile(
+    r"\b(?:can be|could be|i can|i could|shall i|would you like|do you want|want me to)\b", re.IGNORECASE
+)
+_LATEST = re.compile(r"\b(?:last|latest|newest|most recent|recent)\b", re.IGNORECASE)
 _NOUNLESS = listed("id number code reference ref no key name")
 _READERS = listed("list get find show latest recent lookup look check search fetch view my read")
 
@@ -88,15 +92,27 @@ class Turn:
         if offer and self.consent == "unclear":
             return [offer.question]
         before = self.situation.before[:2]
+        if before and is_bare(before[0]):
+            # After a yes or no, 'when will I get it?' is about what we said then.
+            return sentences(asking.without_questions(self.situation.last_answer))[:2]
         if before and not wishes.follows_up(before[0]):
             before = before[:1]
         return before or [text for text in [self.situation.facts.background] if text]
 
     @cached_property
+    def is_general(self) -> bool:
+        """Whether it asks how things are done, by itself or as a follow-up to such a question."""
+        return any(wishes.is_general(text) for text in (self.message, *self.context))
+
+    @cached_property
     def found(self) -> Found:
         """What the help pages say to it."""
+        return self.pages(3)
+
+    def pages(self, limit: int) -> Found:
+        """The best `limit` sentences of the help pages."""
         question = " ".join([*reversed(self.context), self.message])
-        return search(question, self.situation.passages, self.situation.tools)
+        return search(question, self.situation.passages, self.situation.tools, limit)
 
     @cached_property
     def answered(self) -> Wish | None:
@@ -172,12 +188,20 @@ class Turn:
     def _provider(self) -> Call | None:
         """A tool that needs nothing and can tell what another one needs: the list of orders for an order's number."""
         for wish in self.open_questions():
-            nouns = {stem for item in wish.filled.missing for stem in stems(item.name.replace("_", " "))} - _NOUNLESS
-            for tool in self.situation.tools.values():
-                call = Call(tool.name, {})
-                if not wish.filled.options and not tool.required and not self.is_done(call) and _lists(tool, nouns):
-                    return call
+            names = {item.name for item in wish.filled.missing}
+            nouns = {stem for name in names for stem in stems(name.replace("_", " "))} - _NOUNLESS
+            calls = self._latest(names) if _LATEST.search(wish.said) else []
+            calls += [Call(tool.name, {}) for tool in self.situation.tools.values() if _lists(tool, nouns)]
+            fresh = [call for call in calls if not self.is_done(call)]
+            if fresh and not wish.filled.options:
+                return fresh[0]
         return None
+
+    def _latest(self, names: set[str]) -> list[Call]:
+        """Calls that tell about the newest of something: tools that take 'latest' for the argument that is missing."""
+        tools = [tool for tool in self.situation.tools.values() if tool.phrases and not tool.required]
+        taking = [(tool, item) for tool in tools for item in tool.parameters if item.name in names]
+        return [Call(tool.name, {item.name: "latest"}) for tool, item in taking if "latest" in literals(item.pattern)]
 
     def _parts(self) -> list[str]:
         parts = [part.strip() for part in _PARTS.split(self.message) if part and part.strip()]
@@ -186,7 +210,7 @@ class Turn:
 
     def _matches(self, part: str) -> list[Match]:
         """The tools for one part: the best, then others for what that one leaves unsaid."""
-        query = self.ranking.query(part, self.context)
+        query = self.ranking.query(wishes.put_plainly(part), self.context)
         chosen: list[Match] = []
         while len(chosen) < _MAX_WISHES:
             best = self._best(query, part)
@@ -208,23 +232,20 @@ class Turn:
         """Whether a help page answers a general question better than the tool would."""
         if wishes.asks_for_rules(part):
             return True
-        if not wishes.is_general(part) or not self.found.sentences:
+        general = wishes.is_general(part) or (bool(self.context) and self.is_general)
+        if not general or not self.found.sentences:
             return False
         return bool(self._fill(match.tool, part).missing) or match.score < STRONG
 
     @cached_property
     def _accepted(self) -> str:
         """'PAY-300002 can be refunded.', where we said that last and the customer says 'yes please'; else empty."""
-        said = sentences(self.situation.last_answer)[-1:]
-        if (
-            not said
-            or self.consent
-            or not is_bare(self.situation.message)
-            or consent(self.situation.message, "") != "yes"
-        ):
+        last = (sentences(self.situation.last_answer) or [""])[-1]
+        agreed = not self.consent and is_bare(self.situation.message) and consent(self.situation.message, "") == "yes"
+        if not agreed or not _POSSIBLE.search(last) or asking.asked_in(last):
             return ""
-        best = self._best(self.ranking.query(said[0]), said[0])
-        return said[0] if best and best.score >= THRESHOLD else ""
+        best = self._best(self.ranking.query(last), last)
+        return last if best and best.score >= THRESHOLD else ""
 
     def _asks_for_another(self, tool: Tool) -> bool:
         """Whether the message is a wish of its own instead of an answer for `tool`."""
@@ -242,8 +263,8 @@ class Turn:
 
     def _fill(self, tool: Tool, part: str, answers: dict[str, str] | None = None) -> Filled:
         situation = self.situation
-        ours = [line.text for line in reversed(situation.window) if line.role == "assistant"][:2]
-        said = [part, self.message, *situation.before, situation.facts.background, *ours]
+        ours = [asking.without_questions(line.text) for line in reversed(situation.window) if line.role == "assistant"]
+        said = [part, self.message, *situation.before, situation.facts.background, *ours[:2]]
         results = [result for result in reversed(situation.results) if result.outcome.ok]
         suggestions = [result.outcome.suggest for result in results]
         known = [item.arguments for item in suggestions if item and item.tool == tool.name]
@@ -255,4 +276,5 @@ class Turn:
 def _lists(tool: Tool, nouns: set[str]) -> bool:
     """Whether a tool reads things of this kind."""
     name = tool.name.split("_")
-    return bool(tool.phrases) and name[0] in _READERS and bool(nouns & set(stems(" ".join(name))))
+    reads = bool(tool.phrases) and not tool.required and name[0] in _READERS
+    return reads and bool(nouns & set(stems(" ".join(name))))

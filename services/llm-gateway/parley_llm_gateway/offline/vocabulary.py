@@ -27,7 +27,8 @@ LIGHT = listed(
     anything someone somebody please what how why when where work time day new old good bad best way long still yet
     already again back out first last next many much possible able able assist support question inform info detail
     explain understand item product one two want wish would like hear learn receive got happen mean think thought
-    guide step procedure process learn through further figure right wrong another extra full sure issue"""
+    guide step procedure process learn through further figure right wrong another extra full sure issue accept offer
+    allow available"""
 )
 
 _FOLDS = {
@@ -108,7 +109,8 @@ fraud: scam scammed stolen steal stole hack hacked unauthor unauthoris unauthori
 phone: telephon telephone mobil mobile cell cellphone
 email: mail
 devic: device equipment gadget
-person: human agent representative
+person: human agent representative operator advisor adviser someone somebody
+talk: speak spoke chat
 complain: complaint complaints reclamation
 opening: hour hours
 missing: miss lost los lose

@@ -37,9 +37,15 @@ def is_in_danger(text: str) -> bool:
     return bool(wordings.DANGER.search(fold(text)))
 
 
+def put_plainly(text: str) -> str:
+    """`text` with the plain words for what it asks of people, whatever it calls them."""
+    person = " talk to a person" if wants_person(text) else ""
+    return f"{text}{person} complaint" if complains(text) else f"{text}{person}"
+
+
 def urgency(text: str) -> Urgency:
     """How soon a person should look at it."""
-    if is_in_danger(text):
+    if is_in_danger(text) or wordings.THEFT.search(fold(text)):
         return "critical"
     return "high" if complains(text) or wordings.URGENT.search(fold(text)) else "normal"
 

@@ -76,7 +76,11 @@ DANGER = re.compile(
     r"explo(?:de|ded|ding|sion)|injur(?:y|ed)|emergency|ambulance|suicid\w*|kill myself|dangerous|"
     r"swollen|overheat\w*|melt(?:ed|ing))\b"
 )
-URGENT = re.compile(r"\b(?:urgent\w*|fraud\w*|stolen|hacked|asap|immediately|right now|at once)\b")
+THEFT = re.compile(
+    r"\b(?:fraud\w*|scam\w*|stolen|stole|hacked|unauthori[sz]ed|"
+    r"(?:someone|somebody) (?:else )?(?:used?|uses|is using))\b"
+)
+URGENT = re.compile(r"\b(?:urgent\w*|asap|immediately|right now|at once)\b")
 
 GREETING = re.compile(
     r"\b(?:hi+|hey+|hello+|hallo|hiya|howdy|greetings|good ?(?:morning|afternoon|evening|day|night)|yo|bonjour|hola|"
@@ -126,6 +130,6 @@ GENERAL = re.compile(
     r"where (?:can|do|could|should) (?:i|we)|tell me about|explain|what does|how come|"
     r"why (?:do|does|is it that) (?:you|i have to|one)|when (?:do|does|are) (?:you|your)|how (?:many|often|old|far)|"
     r"when (?:do|must|should) (?:i|we) (?:have|need) |when (?:do|does) (?:\w+ ){1,3}take|"
-    r"usually|normally|in general|procedure|what (?:do|would) (?:i|we) need|what needs|"
+    r"who (?:pays|has to|must|can)|usually|normally|in general|procedure|what (?:do|would) (?:i|we) need|what needs|"
     r"(?:dont|do not) know (?:how|what|where))\b"
 )
