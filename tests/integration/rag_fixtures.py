@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +18,19 @@ from parley_rag.settings import Settings
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> MiniLM:
     """The real model, built once for all tests of a run."""
-    return load(tmp_path_factory.mktemp("model"), "fp32", 1)
+    return load(model_folder(tmp_path_factory), "fp32", 1)
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> MiniLM:
+    """The same in whole numbers."""
+    return load(model_folder(tmp_path_factory), "int8", 1)
+
+
+def model_folder(factory: pytest.TempPathFactory) -> Path:
+    """One for all the processes that tests run in: building waits for whoever builds already."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "embedding"
 
 
 @pytest.fixture

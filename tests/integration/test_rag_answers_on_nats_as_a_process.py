@@ -124,7 +124,7 @@ async def test_while_the_table_is_damaged_it_says_so_and_still_embeds(nats_serve
     async with running(nats_server, folder) as (_, health):
         bus = NatsBus(await nats_server.connect())
         reason = await why_not_ready(health)
-        assert "can't be read" in reason and str(folder / "data" / "lance") in reason
+        assert "can't be used" in reason and str(folder / "data" / "lance") in reason
         with pytest.raises(TransientError) as caught:
             await bus.request(subjects.RAG_SEARCH, encode(SearchRequest("charged twice")), timeout=5)
         assert caught.value.code == "knowledge_unavailable"
@@ -160,7 +160,7 @@ async def why_not_ready(health: str) -> str:
                     reason: str = (await response.json()).get("reason", "")
             except aiohttp.ClientConnectionError:
                 reason = ""
-            if "can't be read" in reason:
+            if "can't be used" in reason:
                 return reason
             await asyncio.sleep(0.05)
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from rag_service import shared
 
 from parley_conversation.routing import Router
-from parley_rag.minilm import MiniLM, load
+from parley_rag.minilm import MiniLM
 from parley_testkit.requirements import project_root
 
 pytest_plugins = ("rag_fixtures",)
@@ -108,11 +107,10 @@ def test_none_of_these_messages_was_trained_on() -> None:
     assert not {seed["text"].lower() for seed in seeds} & {text.lower() for one in MESSAGES.values() for text in one}
 
 
-def test_vectors_in_whole_numbers_reach_the_same_specialty(router: Router, model: MiniLM, tmp_path: Path) -> None:
-    small = load(tmp_path, "int8", 1)
+def test_vectors_in_whole_numbers_reach_the_same_specialty(router: Router, model: MiniLM, small_model: MiniLM) -> None:
     texts = [text for one in MESSAGES.values() for text in one]
     exact = [router.route(vector.tobytes()).specialty for vector in model.encode(texts)]
-    rounded = [router.route(vector.tobytes()).specialty for vector in small.encode(texts)]
+    rounded = [router.route(vector.tobytes()).specialty for vector in small_model.encode(texts)]
     assert sum(a != b for a, b in zip(exact, rounded, strict=True)) <= 2
 
 

@@ -106,11 +106,10 @@ class Reading:
         """Bring the table up to date; the reason why that did not work."""
         try:
             await self._store.create()
-            if self._folder:
-                documents = await asyncio.to_thread(read_articles, self._folder)
-                reply = await self._knowledge.adopt(self._tenant, documents)
-                self._last = msgspec.to_builtins(reply)
-                log("parley.rag").info("articles read", extra={"stored": reply.stored, "unchanged": reply.unchanged})
+            documents = await asyncio.to_thread(read_articles, self._folder) if self._folder else []
+            reply = await self._knowledge.adopt(self._tenant, documents)
         except ParleyError as error:
             return error.message
+        self._last = msgspec.to_builtins(reply)
+        log("parley.rag").info("articles read", extra={"stored": reply.stored, "unchanged": reply.unchanged})
         return ""

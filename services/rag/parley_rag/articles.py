@@ -6,7 +6,7 @@ import importlib.resources
 from pathlib import Path
 
 from parley_proto.documents import SUFFIXES, parse
-from parley_proto.errors import SettingsError
+from parley_proto.errors import SettingsError, TransientError
 from parley_proto.rag import Document
 
 NONE = "none"
@@ -25,10 +25,13 @@ def folder_of(knowledge_dir: str) -> Path | None:
 
 
 def read_articles(folder: Path) -> list[Document]:
-    """Every readable file under `folder`; ids are relative paths without suffix. PermanentError names a broken file."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return [
-        document
-        for path in paths
-        for document in parse(path.relative_to(folder).as_posix(), path.read_text("utf-8", errors="replace"))
-    ]
+    """Every file of a known kind under `folder`; ids are relative paths without suffix.
+
+    TransientError for a file that can't be read, PermanentError for one that says nothing sensible.
+    """
+    try:
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        texts = [(path.relative_to(folder).as_posix(), path.read_text("utf-8", errors="replace")) for path in paths]
+    except OSError as error:
+        raise TransientError(f"The articles in {folder} can't be read: {error}.", code="articles_unreadable") from error
+    return [document for name, text in texts for document in parse(name, text)]

@@ -119,6 +119,8 @@ class LanceStore:
     async def _table(self) -> AsyncIterator[AsyncTable]:
         async with self._translated():
             yield self._opened or await self._open()
+            self.trouble = ""
+            self.troubled.clear()
 
     async def _open(self) -> AsyncTable:
         async with self._opening:
@@ -145,14 +147,12 @@ class LanceStore:
         except (RuntimeError, OSError, ValueError, KeyError, pa.ArrowException) as error:
             # LanceDB has no exception of its own: what is wrong with a table comes as one of these.
             raise self._failed(error) from error
-        self.trouble = ""
-        self.troubled.clear()
 
     def _failed(self, error: Exception) -> TransientError:
         self._opened = None
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         self.trouble = (
-            f"The knowledge table in {self._folder} can't be read: {reason}. Restore the folder, or remove it: "
+            f"The knowledge table in {self._folder} can't be used: {reason}. Restore the folder, or remove it: "
             "rag then reads its articles again."
         )
         self.troubled.set()
