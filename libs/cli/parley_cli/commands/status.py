@@ -102,7 +102,10 @@ async def _reason(home: Home, found: State, name: str) -> str:
         return await probe.http_reason("127.0.0.1", found.ports[plan.NATS_MONITOR], "/healthz")
     if name == plan.POSTGRES:
         password = secrets.load(home).postgres_password(postgres.SUPERUSER)
-        return await postgres.answers(postgres.Cluster(home.postgres, "127.0.0.1", child.port, password))
+        try:
+            return await postgres.answers(postgres.Cluster(home.postgres, "127.0.0.1", child.port, password))
+        except CommandError as error:
+            return error.message
     return await probe.http_reason("127.0.0.1", child.port, "/readyz")
 
 

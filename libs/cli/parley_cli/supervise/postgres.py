@@ -133,9 +133,14 @@ async def connect(cluster: Cluster, database: str = "postgres") -> asyncpg.Conne
 
 
 async def answers(cluster: Cluster) -> str:
-    """Empty when the server takes connections, else why not."""
+    """Empty when the server takes connections, else why not; CommandError when waiting will not help."""
     try:
         connection = await connect(cluster)
+    except asyncpg.InvalidPasswordError as error:
+        raise CommandError(
+            f"The PostgreSQL cluster in {cluster.folder} was made with another password; "
+            "put secrets.json back, or remove that folder with all that it holds."
+        ) from error
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return f"postgres does not take connections yet ({error or type(error).__name__})."
     await connection.close()
