@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from parley_proto.broadcast import Notice
@@ -104,7 +106,7 @@ ASSIGN = AssignTurn(
     hint=RouteHint("billing", 0.9),
     notices=[NOTICE],
 )
-_OUTCOME = {"turn_id": TURN, "attempt": 1, "epoch": 1, "specialty": "billing", "at": AT}
+_OUTCOME: dict[str, Any] = {"turn_id": TURN, "attempt": 1, "epoch": 1, "specialty": "billing", "at": AT}
 
 MESSAGES: tuple[msgspec.Struct, ...] = (
     customer_message(),
