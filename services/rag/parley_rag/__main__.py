@@ -7,9 +7,9 @@ import os
 # LanceDB's engine writes plain text beside our JSON lines; it reads this when it is imported.
 os.environ.setdefault("LANCE_LOG", "error")
 
-from parley_mesh.runner import run  # noqa: E402
-from parley_rag.app import build  # noqa: E402
-from parley_rag.settings import Settings  # noqa: E402
+from parley_mesh.runner import run
+from parley_rag.app import build
+from parley_rag.settings import Settings
 
 if __name__ == "__main__":
     run("rag", Settings, build)
