@@ -10,11 +10,10 @@ from parley_mesh import topology
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.tail import Tail
 from parley_proto import subjects
-from parley_proto.envelope import new_id
 from parley_proto.errors import ParleyError, TransientError
 from parley_testkit.nats_server import SPECIALTIES, NatsServer
 
-CID = new_id("c")
+CID = "c" + "A" * 22
 
 
 @pytest.fixture
