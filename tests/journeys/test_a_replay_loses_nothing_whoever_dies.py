@@ -42,11 +42,14 @@ def test_kill_9_of_any_service_in_the_midst_loses_and_repeats_nothing(
     mesh.wait_ready()
     instance = f"{service}-1"
     before = mesh.pid(instance)
+    begun = transitions(mesh)
     command = [sys.executable, "-m", "parley_cli", "replay", str(lines), "--json", "--concurrency", "24"]
     replay = subprocess.Popen(
         [*command, "--data", str(mesh.home.root)], env=mesh.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    time.sleep(1.2)  # into the midst of it: the command says nothing until its end
+    deadline = time.monotonic() + 30
+    while transitions(mesh) < begun + 40 and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert replay.poll() is None, "the replay was over before the kill"
     mesh.kill(instance)
     out, err = replay.communicate(timeout=150)
@@ -56,6 +59,11 @@ def test_kill_9_of_any_service_in_the_midst_loses_and_repeats_nothing(
     assert (result["lost"], result["duplicated"], result["kinds"]["failed"]) == (0, 0, 0)
     assert mesh.wait_restarted(instance, before) != before
     mesh.wait_ready()
+
+
+def transitions(mesh: RunningMesh) -> int:
+    """How many the owner has committed, by its log."""
+    return mesh.log("conversation-1").count('"event": "transition"')
 
 
 def test_a_second_and_a_third_owner_take_their_part_of_the_shards(mesh: RunningMesh) -> None:
