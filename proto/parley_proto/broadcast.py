@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from parley_proto.errors import PermanentError
 
 Severity = Literal["info", "warning", "critical"]
 DEFAULT_TTL_S = 3600
+MAX_TTL_S = 31_536_000
 MAX_TEXT = 2000
 
 
@@ -34,7 +35,7 @@ class NoticeBody(msgspec.Struct, frozen=True):
     text: str
     severity: Severity = "warning"
     scope: str = "all"
-    ttl_s: int = DEFAULT_TTL_S
+    ttl_s: Annotated[int, msgspec.Meta(gt=0, le=MAX_TTL_S)] = DEFAULT_TTL_S
 
 
 def read_notice(subject: str, data: bytes, seq: int, published_at: int) -> Notice:
@@ -45,8 +46,6 @@ def read_notice(subject: str, data: bytes, seq: int, published_at: int) -> Notic
     body = _body(data)
     if not body.text.strip() or len(body.text) > MAX_TEXT:
         raise PermanentError(f"A notice needs 1 to {MAX_TEXT} characters of text; {subject} has {len(body.text)}.")
-    if body.ttl_s <= 0:
-        raise PermanentError(f"ttl_s of the notice on {subject} must be above 0.")
     topic = subject.removeprefix("broadcast.")
     expires = published_at + body.ttl_s * 1000
     return Notice(f"notice-{seq}", topic, body.text.strip(), expires, body.severity, body.scope)

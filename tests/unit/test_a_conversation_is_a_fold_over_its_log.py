@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley_conversation import domain
-from parley_conversation.domain import Facts, Transition, decide, route_text
+from parley_conversation.domain import Facts, Transition, dead_letter, decide, route_text
 from parley_proto.conversation import (
     CancelRequested,
     Checkpoint,
@@ -110,6 +110,45 @@ def test_an_answer_counts_once_and_only_for_the_open_turn() -> None:
     assert isinstance(final, MessageShown) and final.final and final.citations
     assert decide(done.state, answered(turn), facts(3)) is None
     assert decide(state, answered(turn, epoch=turn.epoch + 1), facts(2)) is None
+
+
+def test_a_yes_that_was_sent_before_the_question_is_no_yes_to_it() -> None:
+    state, turn = opened()
+    queued = must(state, customer_message("yes", "2"), facts(2)).state
+    done = must(queued, answered(turn, offer=OFFER), facts(3))
+    assert done.assign is not None and done.assign.offer is None
+    assert done.state.offer is None
+
+
+def test_other_words_under_a_known_id_are_refused_in_words() -> None:
+    state, _ = opened()
+    refused = must(state, customer_message("other words", body_hash="1" * 16), facts(9))
+    told = refused.shown[0]
+    assert isinstance(told, MessageShown) and told.kind == "refused" and refused.assign is None
+
+
+def test_a_dead_letter_is_skipped_and_told_and_its_resend_is_known() -> None:
+    state, _ = opened()
+    poison = customer_message("poison", "2")
+    buried = dead_letter(state, poison, facts(7))
+    assert buried is not None and buried.state.last_in_seq == 7
+    assert isinstance(buried.shown[0], MessageShown) and buried.shown[0].kind == "failed"
+    assert decide(buried.state, poison, facts(8)) is None
+    assert dead_letter(None, TurnDue("t", 1), facts(7)) is None
+
+
+def test_clicking_to_and_fro_does_not_make_the_turn_grow() -> None:
+    state, _ = opened()
+    for seq in range(2, 40):
+        to = "technical" if state.owner != "technical" else "returns"
+        state = must(state, PersonRequested(IDENTITY, AT, to), facts(seq)).state
+    assert state.turn is not None and len(state.turn.messages) == 2
+    assert len(encode(state)) <= 32_768
+
+
+def test_an_answer_of_any_length_leaves_a_small_checkpoint() -> None:
+    state, turn = opened()
+    assert len(encode(must(state, answered(turn, "x" * 900_000), facts(2)).state)) <= 32_768
 
 
 def test_an_offer_lives_for_exactly_one_next_turn() -> None:

@@ -58,6 +58,17 @@ async def test_the_second_time_the_recorded_outcome_comes_back() -> None:
     assert (first.summary, first.data) == (second.summary, second.data)
 
 
+async def test_a_refusal_on_the_second_try_settles_nothing_that_may_have_happened() -> None:
+    fails = [TransientError("gone"), ToolRefusedError("I can't read your records.")]
+    ledger, third = await opened(MemoryBus()), ThirdParty(fails)
+    with pytest.raises(TransientError):
+        await once(ledger, third)
+    with pytest.raises(ToolRefusedError):
+        await once(ledger, third)
+    await once(ledger, third)
+    assert len(third.keys) == 3 and len(set(third.keys)) == 1
+
+
 async def test_another_turn_about_the_same_payment_finds_the_outcome_too() -> None:
     bus, third = MemoryBus(), ThirdParty()
     later = msgspec.structs.replace(ASSIGN, turn_id="t" + "9" * 32, epoch=4)

@@ -24,6 +24,7 @@ from parley_proto.specialist import (
     Card,
     EscalationRequested,
     HandoffRequested,
+    Line,
     Offer,
     TurnAnswered,
     TurnOpened,
@@ -179,8 +180,18 @@ async def test_an_effect_waits_for_the_customers_yes_to_these_very_arguments() -
     swapped = await other.answer(msgspec.structs.replace(fresh(), offer=offered.offer))
     assert swapped.offer.arguments == {"payment_id": "PAY-2"} and not other.bus.everything("effect.*")
     yes = Scene(call("refund", payment_id="PAY-1"), say("Done."))
-    done = await yes.answer(msgspec.structs.replace(fresh(), offer=offered.offer))
+    agreed = [Line("customer", "Yes please", "m-2")]
+    done = await yes.answer(msgspec.structs.replace(fresh(messages=agreed), offer=offered.offer))
     assert done.tools == ["refund"] and len(yes.bus.everything("effect.*")) == 2
+
+
+@pytest.mark.parametrize("words", ["NO! do not cancel it", "what does it cost?", "yes, but wait", "never mind"])
+async def test_a_model_that_claims_a_yes_which_the_customer_did_not_say_changes_nothing(words: str) -> None:
+    offer = Offer("refund", {"payment_id": "PAY-1"}, "Shall I refund PAY-1?")
+    scene = Scene(call("refund", payment_id="PAY-1"), say("Shall I refund PAY-1?"))
+    said = fresh(messages=[Line("customer", words, "m-2")])
+    answered = await scene.answer(msgspec.structs.replace(said, offer=offer))
+    assert answered.offer == offer and not scene.bus.everything("effect.*")
 
 
 async def test_a_handoff_carries_what_was_found_out() -> None:

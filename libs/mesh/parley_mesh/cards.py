@@ -21,6 +21,10 @@ class Directory:
     async def open(self) -> None:
         await self._tail.open()
 
+    async def read(self, timeout_s: float) -> None:
+        """Wait until the cards that are there have been read, `timeout_s` at most."""
+        await self._tail.catch_up(timeout_s)
+
     async def close(self) -> None:
         await self._tail.close()
 

@@ -98,6 +98,8 @@ class _Serving:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, request: Request) -> None:
+        if not request._msg.reply:
+            return
         await self._slots.acquire()
         task = asyncio.create_task(self._answer(request._msg))
         self._tasks.add(task)

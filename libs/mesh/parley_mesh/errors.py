@@ -20,7 +20,7 @@ def from_api(subject: str, err_code: int, description: str) -> ParleyError:
     if err_code in _AMBIGUOUS:
         return AmbiguousCommitError(f"A message of the batch that ends with {subject} is already in the log.")
     if err_code in _FULL:
-        return StreamFullError("The log is full: new messages are refused until the archive has caught up.")
+        return StreamFullError("The log is full: new messages are refused until there is room in it again.")
     return TransientError(f"The log refused {subject}: {description} ({err_code}).", code="log_refused")
 
 

@@ -177,7 +177,8 @@ async def _close(subscription: NatsSubscription) -> None:
 
 async def _within(queue: asyncio.Queue[Msg], idle: float, subject: str) -> Msg:
     try:
-        return await asyncio.wait_for(queue.get(), idle)
+        async with asyncio.timeout(idle):
+            return await queue.get()
     except TimeoutError as error:
         raise TransientError(f"{subject} fell silent for {idle:g} s.", code="silent") from error
 

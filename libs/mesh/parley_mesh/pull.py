@@ -75,20 +75,21 @@ class PullLoop:
 
     async def _run(self) -> None:
         while True:
+            self._wake.clear()
             room = self._room()
             if room > 0 and self._open <= 0:
                 await self._pull(room)
-            self._wake.clear()
-            await self._wait()
+            await self._wait(room)
 
-    async def _wait(self) -> None:
+    async def _wait(self, room: int) -> None:
+        """Until something is finished, the pull has run out, or, with nothing open but room, a moment."""
         left = self._deadline - time.monotonic()
         if self._open > 0 and left <= 0:
             self._open = 0
             return
         try:
             # Not wait_for: on Python 3.11 it swallows a cancel that comes together with the event.
-            async with asyncio.timeout(max(left, 0.01) if self._open > 0 else None):
+            async with asyncio.timeout(max(left, 0.01) if self._open > 0 else RETRY_S if room > 0 else None):
                 await self._wake.wait()
         except TimeoutError:
             # The server's own 408 did not come: the request or its answer was lost, so ask anew.

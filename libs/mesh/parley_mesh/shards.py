@@ -125,7 +125,11 @@ class Shards:
         await asyncio.sleep(self._heartbeat_s * 1.2)
         while True:
             await self._announce()
-            await self._rebalance()
+            try:
+                await self._rebalance()
+            except Exception:
+                # Whoever stops announcing loses its shards: the next beat tries again.
+                log("parley.mesh").exception("shards were not rebalanced")
             await asyncio.sleep(self._heartbeat_s)
 
     async def _announce(self, *, leaving: bool = False) -> None:
@@ -172,8 +176,8 @@ class Shards:
             group=GROUP,
             on_pin=pinned,
         )
-        self._loops[shard] = loop
         await loop.start()
+        self._loops[shard] = loop
 
     async def _release(self, shard: int) -> None:
         loop = self._loops.pop(shard)
@@ -189,10 +193,9 @@ class Shards:
 
     def _deliver(self, shard: int, message: Msg) -> None:
         number = message.metadata.sequence.consumer
-        expected = self._expected.get(shard, number)
-        self._expected[shard] = number + 1
-        if number != expected:
+        if number != self._expected.get(shard, number):
             self._begin_anew(shard)
+        self._expected[shard] = number + 1
         self._keeper.deliver(message)
 
     def _begin_anew(self, shard: int) -> None:

@@ -60,6 +60,12 @@ class Tail:
         await self._create()
         self._task = asyncio.create_task(self._watch(), name=f"tail {self._subject}")
 
+    async def catch_up(self, timeout_s: float) -> None:
+        """Wait until what was there at the start has been delivered, `timeout_s` at most."""
+        deadline = time.monotonic() + timeout_s
+        while not self.caught_up and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+
     async def close(self) -> None:
         if self._task:
             self._task.cancel()

@@ -57,7 +57,9 @@ def setup(service: str, instance: str, *, level: str, trace_file: str, sample: f
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service, instance))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("uvicorn.error").setLevel("WARNING")
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.setLevel("WARNING")
+    uvicorn.addFilter(_not_the_peers_fault)
     resource = Resource.create({"service.name": service, "service.instance.id": instance})
     provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(sample)))
     if trace_file:
@@ -69,6 +71,11 @@ def flush() -> None:
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         provider.shutdown()
+
+
+def _not_the_peers_fault(record: logging.LogRecord) -> bool:
+    """Bytes that are no UTF-8 close the connection that sent them; they are no error of ours."""
+    return not (record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError))
 
 
 class JsonLines(logging.Formatter):

@@ -70,7 +70,10 @@ class BackofficeClient:
             return _refused(raw)
         if response.status >= 400:
             raise TransientError(f"The back office answers {response.status}.", code="backoffice")
-        return msgspec.json.decode(raw) if raw else None
+        try:
+            return msgspec.json.decode(raw) if raw else None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise TransientError("The back office answers something that is no JSON.", code="backoffice") from error
 
 
 class _Refused:
@@ -105,7 +108,13 @@ class CustomerBackoffice:
         self._key = key
 
     async def get(self, path: str) -> Any:
-        return _accepted(await self._client.call("GET", self._prefix + path, None, ""))
+        try:
+            return _accepted(await self._client.call("GET", self._prefix + path, None, ""))
+        except TransientError as error:
+            # Better an honest sentence now than silence until the turn's deadline.
+            raise ToolRefusedError(
+                "I can't reach your records right now. Please try again in a few minutes."
+            ) from error
 
     async def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
         if not self._key:

@@ -13,6 +13,7 @@ from parley_proto.llm import ToolCall
 from parley_proto.specialist import AssignTurn, Offer
 from parley_specialist import metrics
 from parley_specialist.backoffice import BackofficeClient
+from parley_specialist.consent import agrees
 from parley_specialist.ledger import Ledger
 from parley_specialist.outcome import Done
 from parley_specialist.spec import Spec
@@ -70,7 +71,7 @@ class Caller:
         reason = self._spec.rules.check(call.name, arguments, turn)
         if reason:
             return refusal("refused", reason)
-        if tool.confirm and not _confirmed(turn.offer, tool, arguments):
+        if tool.confirm and not _confirmed(turn, tool, arguments):
             question = tool.question(arguments)
             done.offer = Offer(call.name, arguments, question)
             return Reply(True, needs_confirmation={"question": question})
@@ -99,6 +100,8 @@ class Caller:
         return ToolContext(turn.identity, turn.conversation, turn.turn_id, backoffice)
 
 
-def _confirmed(offer: Offer | None, tool: Tool, arguments: dict[str, Any]) -> bool:
-    """Only what the customer was asked about, with these very arguments, may run on a yes."""
-    return offer is not None and offer.tool == tool.spec.name and offer.arguments == arguments
+def _confirmed(turn: AssignTurn, tool: Tool, arguments: dict[str, Any]) -> bool:
+    """Only what the customer was asked about, with these very arguments, may run, and only on the customer's own yes."""
+    offer = turn.offer
+    asked = offer is not None and offer.tool == tool.spec.name and offer.arguments == arguments
+    return asked and agrees([line.text for line in turn.messages])

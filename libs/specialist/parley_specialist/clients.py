@@ -112,10 +112,10 @@ class Knowledge:
                     data = await self._bus.request(
                         subjects.RAG_SEARCH, request, timeout=SEARCH_ONCE_S, headers=inject()
                     )
+            reply: SearchReply = decode(data, SearchReply)
         except ParleyError as error:
             log("parley.specialist").warning("no knowledge", extra={"code": error.code, "reason": error.message})
             return None
-        reply: SearchReply = decode(data, SearchReply)
         return reply.passages
 
 
@@ -138,7 +138,8 @@ class Consults:
         try:
             subject = subjects.turn(draft.specialty, subjects.TRACK, "consult")
             await self._bus.append(subject, encode(draft), msg_id=draft.consult_id, headers=inject())
-            return await asyncio.wait_for(answers.get(), min(self._timeout_s, (draft.deadline_at - now_ms()) / 1000))
+            async with asyncio.timeout(min(self._timeout_s, (draft.deadline_at - now_ms()) / 1000)):
+                return await answers.get()
         except TimeoutError:
             return self._unanswered(draft)
         finally:

@@ -40,25 +40,28 @@ class Ledger:
         PermanentError `revoked` when the turn has lost the conversation; ToolRefusedError passes through, recorded.
         """
         key = effect_key(turn, tool, arguments)
-        known = await self._known(key)
+        known, seq = await self._known(key)
         if isinstance(known, EffectSettled) and known.ok:
             metrics.EFFECTS.labels(tool.spec.name, "recorded").inc()
             return ToolResult(known.result["summary"], known.result.get("data", {}))
-        intent = await self._intend(turn, tool, arguments, key, known)
+        intent = await self._intend(turn, tool, arguments, key, known, seq)
         try:
             result = await effect(_third_partys(intent), intent.arguments)
         except ToolRefusedError as error:
-            await self._settle(intent, ok=False, result={"summary": error.message})
+            # What was intended before may have happened: only its own outcome can settle it, not a refusal now.
+            if not isinstance(known, EffectIntended):
+                await self._settle(intent, ok=False, result={"summary": error.message})
             raise
         await self._settle(intent, ok=True, result={"summary": result.summary, "data": result.data})
         return result
 
-    async def _known(self, key: str) -> Effect | None:
+    async def _known(self, key: str) -> tuple[Effect | None, int]:
+        """What the ledger says, and the sequence that the next entry must follow."""
         last = await self._bus.last(subjects.effect(key))
-        return decode(last.data, Effect) if last else None
+        return (decode(last.data, Effect), last.seq) if last else (None, 0)
 
     async def _intend(
-        self, turn: AssignTurn, tool: Tool, arguments: dict[str, Any], key: str, known: Effect | None
+        self, turn: AssignTurn, tool: Tool, arguments: dict[str, Any], key: str, known: Effect | None, seq: int
     ) -> EffectIntended:
         """The intent, in the turn's journal and then in the ledger; an unsettled one is taken up as it stands."""
         turns = known.round + 1 if isinstance(known, EffectSettled) else (known.round if known else 0)
@@ -68,9 +71,8 @@ class Ledger:
         await self._fence(turn, intent)
         if isinstance(known, EffectIntended):
             return intent
-        last = await self._bus.last(subjects.effect(key))
         try:
-            await self._bus.append(subjects.effect(key), encode(intent), expect=last.seq if last else 0)
+            await self._bus.append(subjects.effect(key), encode(intent), expect=seq)
         except ConflictError as error:
             raise TransientError("The same action is being carried out just now.", code="effect_in_progress") from error
         return intent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -21,6 +22,8 @@ from parley_proto.specialist import AssignTurn, RouteHint
 
 KEEP = {"Nats-Rollup": "sub", "Nats-TTL": "never"}
 REQUEST_S = 2.0
+QUICK_S = 0.5
+AWAY_S = 5.0
 
 
 class Hot(msgspec.Struct):
@@ -44,24 +47,30 @@ class Intents:
         self._bus = bus
         self._head = head
         self._timeout_s = timeout_s
+        self._away_until = 0.0
 
-    async def route(self, text: str) -> RouteHint:
+    async def route(self, text: str, *, needed: bool) -> RouteHint:
+        """`needed` where nobody owns the conversation yet: then it is worth waiting for rag, else not."""
+        if not needed and time.monotonic() < self._away_until:
+            return RouteHint()
         try:
-            return self._head.route(await self._embed(text))
+            return self._head.route(await self._embed(text, self._timeout_s if needed else 0.0))
         except ParleyError as error:
+            self._away_until = time.monotonic() + AWAY_S
             log("parley.conversation").warning("routing without knowledge", extra={"reason": error.message})
             return RouteHint()
 
-    async def _embed(self, text: str) -> bytes:
+    async def _embed(self, text: str, patience_s: float) -> bytes:
         request = encode(EmbedRequest([text]))
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
-            stop=stop_after_delay(self._timeout_s),
+            stop=stop_after_delay(patience_s),
             wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
             reraise=True,
         ):
             with attempt:
-                data = await self._bus.request(subjects.RAG_EMBED, request, timeout=REQUEST_S, headers=inject())
+                once = min(REQUEST_S, max(patience_s, QUICK_S))
+                data = await self._bus.request(subjects.RAG_EMBED, request, timeout=once, headers=inject())
         reply: EmbedReply = decode(data, EmbedReply)
         return reply.vectors
 

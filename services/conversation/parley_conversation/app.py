@@ -16,6 +16,7 @@ from parley_mesh.runner import Mesh, Service
 from parley_mesh.shards import Shards
 
 MEBIBYTE = 1 << 20
+DIRECTORY_S = 5.0
 
 
 async def build(settings: Settings, mesh: Mesh) -> Service:
@@ -38,6 +39,7 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
 
     async def start() -> None:
         await directory.open()
+        await directory.read(DIRECTORY_S)
         await board.open()
         await owner.start()
 

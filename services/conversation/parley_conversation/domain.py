@@ -44,6 +44,7 @@ from parley_proto.specialist import (
 ESCALATION = "escalation"
 WINDOW_BYTES = 8_000
 WINDOW_LINES = 30
+WINDOW_LINE = 2_000
 QUEUE_BYTES = 8_000
 RECENT_IDS = 64
 MAX_ASK_BACKS = 2
@@ -103,8 +104,10 @@ def _opened(entry: CustomerMessage | PersonRequested, facts: Facts) -> Checkpoin
 
 def _customer_message(state: Checkpoint | None, entry: CustomerMessage, facts: Facts) -> Transition | None:
     state = state or _opened(entry, facts)
-    if not _same_customer(state, entry) or entry.message_id in state.recent:
+    if not _same_customer(state, entry):
         return None
+    if entry.message_id in state.recent:
+        return _repeated(state, entry, facts)
     transition = Transition(state)
     line = Line("customer", entry.text, entry.message_id, at=entry.at)
     echo = MessageShown(entry.message_id, "customer", entry.text, entry.at, client_id=entry.client_id)
@@ -117,6 +120,29 @@ def _customer_message(state: Checkpoint | None, entry: CustomerMessage, facts: F
         _say(transition, texts.BUSY, "refused", entry.message_id, facts, final=False)
     else:
         transition.update(queue=[*state.queue, line])
+    return transition
+
+
+def _repeated(state: Checkpoint, entry: CustomerMessage, facts: Facts) -> Transition | None:
+    """A resend beyond the log's own window: nothing for the same words, a refusal for others under the same id."""
+    if state.recent[entry.message_id] == entry.body_hash:
+        return None
+    transition = Transition(state)
+    _say(transition, texts.REUSED, "refused", f"{entry.message_id}/{facts.seq}", facts, final=state.turn is None)
+    return transition
+
+
+def dead_letter(state: Checkpoint | None, entry: Entry, facts: Facts) -> Transition | None:
+    """Set aside an entry that can't be handled, so that the conversation goes on, and tell the customer."""
+    if state is None and not isinstance(entry, CustomerMessage | PersonRequested):
+        return None
+    known = state or _opened(entry, facts)  # type: ignore[arg-type]
+    transition = Transition(known)
+    if isinstance(entry, CustomerMessage):
+        about = entry.message_id
+        transition.update(recent=_remember(known.recent, entry))
+        _say(transition, texts.failure("dead_letter"), "failed", about, facts, final=known.turn is None)
+    transition.update(last_in_seq=facts.seq, updated_at=facts.now)
     return transition
 
 
@@ -137,7 +163,8 @@ def _answer(transition: Transition, lines: list[Line], facts: Facts) -> None:
     owner = state.owner or _choose(state, facts)
     if not owner:
         transition.update(asked_back=state.asked_back + 1)
-        _say(transition, texts.ask_back(facts.specialties), "asked", lines[-1].message_id, facts)
+        question = texts.ask_back(facts.specialties) if facts.specialties else texts.failure("no_receiver")
+        _say(transition, question, "asked" if facts.specialties else "failed", lines[-1].message_id, facts)
         return
     if owner != state.owner:
         _move(transition, owner, "routed", facts)
@@ -207,7 +234,7 @@ def _turn_answered(state: Checkpoint, entry: TurnAnswered, facts: Facts) -> Tran
         final=True,
     )
     transition.shown.append(shown)
-    line = Line("assistant", entry.text, reply, entry.specialty, facts.now)
+    line = Line("assistant", entry.text[:WINDOW_LINE], reply, entry.specialty, facts.now)
     transition.update(
         turn=None, offer=entry.offer, turns=state.turns + 1, handoffs=0, window=_window([*state.window, line])
     )
@@ -251,8 +278,10 @@ def _person_requested(state: Checkpoint | None, entry: PersonRequested, facts: F
     if not _same_customer(state, entry) or to not in facts.specialties or state.owner == to:
         return None
     transition = Transition(state)
-    wish = Line("customer", texts.WANTS.get(to, texts.wants(to)), digest(facts.conversation, str(facts.seq)))
-    waiting = [*(state.turn.messages if state.turn else []), *state.queue, wish]
+    wish = Line("customer", texts.WANTS.get(to, texts.wants(to)), digest(facts.conversation, "wish"))
+    waiting = [*(state.turn.messages if state.turn else []), *state.queue]
+    # The newest wish takes the place of the last one: a customer who clicks to and fro must not make the turn grow.
+    waiting = [*(line for line in waiting if line.message_id != wish.message_id), wish]
     if state.turn:
         transition.steps.append(TurnRevoked(state.turn.turn_id, state.turn.epoch, "customer_choice", facts.now))
     summary = HandoffSummary("The customer asked for it.", [Fact(line.text, [line.message_id]) for line in waiting])
@@ -298,10 +327,10 @@ def _cancel_requested(state: Checkpoint, entry: CancelRequested, facts: Facts) -
 
 
 def _next_turn(transition: Transition, facts: Facts) -> None:
-    """What waited during the turn is answered together."""
+    """What waited during the turn is answered together. It was said before the offer, so it can't be a yes to it."""
     waiting = transition.state.queue
     if waiting:
-        transition.update(queue=[])
+        transition.update(queue=[], offer=None)
         _answer(transition, waiting, facts)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from nats.aio.msg import Msg
 
 from parley_conversation import metrics
 from parley_conversation.adapters import Hot, Intents, Log
-from parley_conversation.domain import Facts, decide, route_text
+from parley_conversation.domain import Facts, dead_letter, decide, route_text
 from parley_conversation.memory import Memory
 from parley_conversation.settings import Settings
 from parley_mesh.bus import Stored
@@ -22,11 +21,12 @@ from parley_mesh.errors import CLIENT_ERRORS
 from parley_mesh.notices import NoticeBoard
 from parley_mesh.telemetry import continued, log, tracer
 from parley_proto.conversation import Checkpoint, CustomerMessage, Entry
-from parley_proto.envelope import decode, now_ms
-from parley_proto.errors import AmbiguousCommitError, ConflictError, ParleyError, PermanentError
+from parley_proto.envelope import decode, now_ms, valid_id
+from parley_proto.errors import AmbiguousCommitError, ConflictError, ParleyError, PermanentError, TransientError
 from parley_proto.specialist import RouteHint
 
 RETRIES = 5
+MAX_ATTEMPTS = 4
 FIRST_RETRY_S = 0.05
 
 
@@ -36,6 +36,7 @@ class Delivered(msgspec.Struct):
     seq: int
     data: bytes
     headers: dict[str, str]
+    attempt: int = 1
     done: Callable[[], Awaitable[None]] | None = None
     again: Callable[[float], Awaitable[None]] | None = None
 
@@ -52,7 +53,7 @@ class Conversations:
         self._intents = intents
         self._directory = directory
         self._board = board
-        self._queues: dict[str, deque[Delivered]] = {}
+        self._queues: dict[str, dict[int, Delivered]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -60,12 +61,14 @@ class Conversations:
         return sum(len(queue) for queue in self._queues.values())
 
     def deliver(self, message: Msg) -> None:
-        seq = message.metadata.sequence.stream
+        metadata = message.metadata
 
         async def again(delay: float) -> None:
             await message.nak(delay=delay)
 
-        entry = Delivered(seq, message.data, message.headers or {}, message.ack, again)
+        entry = Delivered(
+            metadata.sequence.stream, message.data, message.headers or {}, metadata.num_delivered, message.ack, again
+        )
         self._enqueue(message.subject.rpartition(".")[2], entry)
 
     def recover(self, stored: Stored) -> None:
@@ -80,12 +83,22 @@ class Conversations:
             await asyncio.wait(self._tasks, timeout=timeout_s)
 
     def _enqueue(self, conversation: str, entry: Delivered) -> None:
+        if not valid_id(conversation):
+            # Nothing can be written for such an id; left unacknowledged it would take its shard's place for ever.
+            log("parley.conversation").error("entry with a bad id", extra={"seq": entry.seq})
+            self._spawn(_quietly(entry.done() if entry.done else None))
+            return
         queue = self._queues.get(conversation)
         if queue is not None:
-            queue.append(entry)
+            # A redelivery takes the place of what still waits, so that an outage adds nothing.
+            if entry.done or entry.seq not in queue:
+                queue[entry.seq] = entry
             return
-        self._queues[conversation] = deque([entry])
-        task = asyncio.create_task(self._work_off(conversation))
+        self._queues[conversation] = {entry.seq: entry}
+        self._spawn(self._work_off(conversation))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -93,8 +106,9 @@ class Conversations:
         queue = self._queues[conversation]
         try:
             while queue:
-                await self._handle(conversation, queue[0])
-                queue.popleft()
+                entry = queue[min(queue)]
+                await self._handle(conversation, entry)
+                queue.pop(entry.seq, None)
         finally:
             del self._queues[conversation]
 
@@ -107,9 +121,33 @@ class Conversations:
                 self._memory.drop(conversation)
                 expected = isinstance(error, ParleyError)
                 log("parley.conversation").warning("entry waits", exc_info=not expected, extra={"reason": str(error)})
-                await _quietly(entry.again(1.0) if entry.again else None)
+                await self._retry_or_bury(conversation, entry, error)
             else:
                 await _quietly(entry.done() if entry.done else None)
+
+    async def _retry_or_bury(self, conversation: str, entry: Delivered, error: Exception) -> None:
+        """Later once more; a fault that does not pass becomes a committed dead letter, so that others go on."""
+        passing = isinstance(error, TransientError | ConflictError)
+        if passing or entry.attempt <= MAX_ATTEMPTS:
+            await _quietly(entry.again(1.0) if entry.again else None)
+            return
+        try:
+            hot = await self._store.load(conversation)
+            if hot.last_in_seq < entry.seq:
+                await self._bury(conversation, hot, entry)
+            await _quietly(entry.done() if entry.done else None)
+        except ParleyError as again:
+            log("parley.conversation").warning("dead letter waits", extra={"seq": entry.seq, "reason": again.message})
+            await _quietly(entry.again(5.0) if entry.again else None)
+
+    async def _bury(self, conversation: str, hot: Hot, entry: Delivered) -> None:
+        body: Entry = decode(entry.data, Entry)
+        facts = Facts(conversation, entry.seq, now_ms(), 0, self._directory.names())
+        transition = dead_letter(hot.state, body, facts)
+        if transition:
+            await self._store.commit(hot, transition)
+        metrics.DEAD_LETTERS.inc()
+        log("parley.conversation").error("dead letter", extra={"seq": entry.seq, "entry": type(body).__name__})
 
     async def _advance_safely(self, conversation: str, entry: Delivered) -> None:
         """Advance; after a lost race or an unknown outcome reload from the log and look again."""
@@ -166,7 +204,8 @@ class Conversations:
     async def _facts(self, conversation: str, state: Checkpoint | None, entry: Entry, seq: int) -> Facts:
         hint = RouteHint()
         if isinstance(entry, CustomerMessage) and (state is None or entry.message_id not in state.recent):
-            hint = await self._intents.route(route_text(state, entry))
+            needed = state is None or not state.owner
+            hint = await self._intents.route(route_text(state, entry), needed=needed)
         return Facts(
             conversation,
             seq,

@@ -11,6 +11,7 @@ from parley_proto.subjects import shard_of
 
 # A decoded state costs a few times its JSON: measured 3.4 to 4.6 on windows of 5 to 30 lines.
 OVERHEAD = 5
+EMPTY = 1_000
 
 
 class Memory:
@@ -42,7 +43,7 @@ class Memory:
         self.drop(conversation)
         if generation != self.generation(conversation):
             return
-        size = OVERHEAD * len(encode(hot.state)) if hot.state else 0
+        size = OVERHEAD * len(encode(hot.state)) if hot.state else EMPTY
         self._hot[conversation] = (hot, size)
         self._bytes += size
         while self._bytes > self._budget and len(self._hot) > 1:

@@ -8,6 +8,7 @@ BUSY = (
     "I am still answering your earlier messages, and this one did not fit in the queue. "
     "Please send it again when my answer is there."
 )
+REUSED = "Another message was sent under the same id before, so this one was not taken. Please send it again."
 WANTS = {"escalation": "I would like to talk to a person."}
 _TOPICS = {
     "billing": "a charge, an invoice or a refund",
@@ -17,7 +18,8 @@ _TOPICS = {
     "escalation": "a complaint, or a person to talk to",
 }
 _FAILURES = {
-    "deadline": "I could not finish your answer in time, and nothing was changed for you since. Please ask me again.",
+    "deadline": "I could not finish your answer in time. Please ask me again; I will look at what has been done so far.",
+    "dead_letter": "I could not handle this message, so I have set it aside. Please put it another way.",
     "no_receiver": "Nobody who could take over is available at the moment. Please ask me again in a minute.",
 }
 _FAILED = "Something went wrong on our side while I was answering. Please ask me again, or ask for a person."

@@ -80,7 +80,7 @@ async def start(launch: Launch) -> Process:
 
 def rotate(log: Path, most_bytes: int) -> None:
     """Move a log that has grown past `most_bytes` aside, in place of the one moved before."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         if log.stat().st_size > most_bytes:
             log.replace(log.with_name(f"{log.name}.1"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Protocol, TextIO
@@ -46,8 +47,10 @@ class Console:
             self._write(f"{self._how_to_stop}\n")
 
     def _write(self, text: str) -> None:
-        self._stream.write((_CLEAR if self._shown else "") + text)
-        self._stream.flush()
+        # A terminal that was closed takes no more words; the mesh still has to be stopped in its order.
+        with contextlib.suppress(OSError):
+            self._stream.write((_CLEAR if self._shown else "") + text)
+            self._stream.flush()
         self._shown = ""
 
 

@@ -202,7 +202,11 @@ class Supervisor:
         self._state.nats_url = self._made.nats_url
         self._state.ports = self._made.ports
         self._state.children = {k.child.name: _state_of(k, k.process) for k in self._all() if k.process}
-        state.write(self._made.home, self._state)
+        try:
+            state.write(self._made.home, self._state)
+        except OSError as error:
+            # On a full disk other commands see old notes for a while; the children are kept all the same.
+            self._report.say(f"{self._made.home.state} can't be written: {error.strerror}.")
 
 
 def _awaited(keepers: Sequence[Keeper]) -> str:
