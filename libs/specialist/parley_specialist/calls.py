@@ -101,7 +101,7 @@ class Caller:
 
 
 def _confirmed(turn: AssignTurn, tool: Tool, arguments: dict[str, Any]) -> bool:
-    """Only what the customer was asked about, with these very arguments, may run, and only on the customer's own yes."""
+    """Only what the customer was asked about, with these very arguments, and only on the customer's own yes."""
     offer = turn.offer
     asked = offer is not None and offer.tool == tool.spec.name and offer.arguments == arguments
     return asked and agrees([line.text for line in turn.messages])

@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 
 _YES = re.compile(
-    r"\b(yes|yeah|yep|yup|ok|okay|sure|certainly|absolutely|definitely|agreed|correct|confirm(?:ed)?|please do|go ahead|"
-    r"go for it|do it|do so|do that|sounds good|that works|fine|alright|all right|of course|please|proceed|"
+    r"\b(yes|yeah|yep|yup|ok|okay|sure|certainly|absolutely|definitely|agreed|correct|confirm(?:ed)?|"
+    r"please do|go ahead|go for it|do it|do so|do that|sounds good|that works|fine|alright|all right|of course|please|proceed|"
     r"ja|jawohl|gerne|bitte|oui|d'accord|volontiers|s[ií]|vale|claro|por favor|نعم|أجل)(?!\w)",
     re.IGNORECASE,
 )
 _NO = re.compile(
-    r"\b(no|nope|nah|not|never|don'?t|do not|won'?t|stop|wait|hold on|instead|rather|cancel that|leave it|changed my mind|"
-    r"nein|nicht|kein\w*|non|pas|jamais|nunca|لا)(?!\w)",
+    r"\b(no|nope|nah|not|never|don'?t|do not|won'?t|stop|wait|hold on|instead|rather|"
+    r"cancel that|leave it|changed my mind|nein|nicht|kein\w*|non|pas|jamais|nunca|لا)(?!\w)",
     re.IGNORECASE,
 )
 

@@ -18,7 +18,7 @@ _TOPICS = {
     "escalation": "a complaint, or a person to talk to",
 }
 _FAILURES = {
-    "deadline": "I could not finish your answer in time. Please ask me again; I will look at what has been done so far.",
+    "deadline": "I could not finish your answer in time. Please ask me again; I will look at what has been done.",
     "dead_letter": "I could not handle this message, so I have set it aside. Please put it another way.",
     "no_receiver": "Nobody who could take over is available at the moment. Please ask me again in a minute.",
 }
