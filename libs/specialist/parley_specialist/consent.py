@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 _YES = re.compile(
     r"\b(yes|yeah|yep|yup|ok|okay|sure|certainly|absolutely|definitely|agreed|correct|confirm(?:ed)?|"
-    r"please do|go ahead|go for it|do it|do so|do that|sounds good|that works|fine|alright|all right|of course|please|proceed|"
-    r"ja|jawohl|gerne|bitte|oui|d'accord|volontiers|s[ií]|vale|claro|por favor|نعم|أجل)(?!\w)",
+    r"please do|go ahead|go for it|do it|do so|do that|sounds good|that works|fine|alright|all right|of course|"
+    r"please|proceed|ja|jawohl|gerne|bitte|oui|d'accord|volontiers|s[ií]|vale|claro|por favor|نعم|أجل)(?!\w)",
     re.IGNORECASE,
 )
 _NO = re.compile(
