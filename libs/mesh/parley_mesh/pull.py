@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from parley_mesh.errors import CLIENT_ERRORS
+from parley_mesh.tasks import end
 from parley_mesh.telemetry import log
 
 PIN = "Nats-Pin-Id"
@@ -61,9 +62,7 @@ class PullLoop:
 
     async def stop(self) -> None:
         """No more pulls; messages already delivered are still handled."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         if self._subscription:
             await asyncio.gather(self._subscription.unsubscribe(), return_exceptions=True)
         self._task = self._subscription = None

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from parley_mesh.bus import Bus, Stored, Subscription
 from parley_mesh.errors import CLIENT_ERRORS
 from parley_mesh.pull import PullLoop
+from parley_mesh.tasks import end
 from parley_mesh.telemetry import log
 from parley_mesh.topology import GROUP, shard_consumer
 from parley_proto import subjects
@@ -111,9 +112,7 @@ class Shards:
 
     async def stop(self) -> None:
         """Tell the others, then unpin: handover in milliseconds instead of a timeout."""
-        if self._beat:
-            self._beat.cancel()
-            await asyncio.gather(self._beat, return_exceptions=True)
+        await end(self._beat)
         await asyncio.gather(self._announce(leaving=True), return_exceptions=True)
         await asyncio.gather(*(self._release(shard) for shard in self.owned))
         if self._listening:

@@ -15,6 +15,7 @@ from nats.aio.subscription import Subscription
 
 from parley_mesh.bus import Stored
 from parley_mesh.errors import CLIENT_ERRORS
+from parley_mesh.tasks import end
 from parley_mesh.telemetry import log
 from parley_proto.errors import TransientError
 
@@ -67,9 +68,7 @@ class Tail:
             await asyncio.sleep(0.01)
 
     async def close(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         await self._unsubscribe()
 
     async def _watch(self) -> None:

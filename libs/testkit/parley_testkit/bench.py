@@ -74,8 +74,8 @@ class Bench:
         for process in self.processes.values():
             process.kill()
             process.wait()
-        await asyncio.gather(*(queue.drain(0) for queue in self._queues))
-        await self._tail.close()
+        await asyncio.wait_for(asyncio.gather(*(queue.drain(0) for queue in self._queues)), 10)
+        await asyncio.wait_for(self._tail.close(), 10)
         await self.nats.__aexit__(kind, error, trace)
 
     def launch(self, name: str) -> subprocess.Popen[bytes]:

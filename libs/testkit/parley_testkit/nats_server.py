@@ -59,9 +59,10 @@ class NatsServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in self._clients:
-            await client.close()
         self.kill()
+        for client in self._clients:
+            # A client may wait for a server that the test has killed; its process ends with the test anyway.
+            await asyncio.wait([asyncio.create_task(client.close())], timeout=3)
         self._folder.cleanup()
 
     def start(self) -> None:
