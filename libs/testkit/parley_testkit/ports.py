@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import socket
 
-_LOWEST, _HIGHEST, _ROOM = 20_000, 31_000, 200
+_LOWEST, _HIGHEST, _ROOM, _WORKERS = 20_000, 31_000, 200, 2
+_PLACES = (_HIGHEST - _LOWEST) // _ROOM // _WORKERS
+_turns = itertools.count(random.randrange(_PLACES))
 
 
 def free_port() -> int:
@@ -18,6 +22,9 @@ def free_port() -> int:
 def port_base() -> int:
     """The first of a stretch of ports for a whole mesh, below those that the kernel lends to connections.
 
-    At random, so that two test runs on one machine hardly ever meet; the supervisor steps over ports in use.
+    Each worker of a test run has stretches of its own and takes them in turn; it begins at random, so that two runs on
+    one machine hardly ever meet. The supervisor steps over ports in use.
     """
-    return random.randrange(_LOWEST, _HIGHEST, _ROOM)
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    place = worker * _PLACES + next(_turns) % _PLACES
+    return _LOWEST + place * _ROOM
