@@ -7,6 +7,7 @@ from parley_testkit.fixtures import browser_path, mesh, nats_command, nats_serve
 __all__ = ["browser_path", "mesh", "nats_command", "nats_server", "postgres"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two workers: a file stays on one of them. All journeys share one mesh, so one worker begins with them."""
     items.sort(key=lambda item: not _on_the_mesh(item))
