@@ -7,12 +7,14 @@ from parley_testkit.fixtures import browser_path, mesh, nats_command, nats_serve
 __all__ = ["browser_path", "mesh", "nats_command", "nats_server", "postgres"]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A file stays on one of the two workers; all journeys share one mesh, so they share one worker."""
+    item.add_marker(pytest.mark.xdist_group("mesh" if _on_the_mesh(item) else item.path.stem))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers: a file stays on one of them. All journeys share one mesh, so one worker begins with them."""
+    """The journeys begin: they take the longest."""
     items.sort(key=lambda item: not _on_the_mesh(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("mesh" if _on_the_mesh(item) else item.path.stem))
 
 
 def _on_the_mesh(item: pytest.Item) -> bool:
