@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 MSG_ID = "Nats-Msg-Id"
 TRACEPARENT = "traceparent"
+DEADLINE = "Parley-Deadline"
 ID_PATTERN = re.compile(r"\A[A-Za-z0-9_-]{16,64}\Z")
 
 _encoder = msgspec.json.Encoder()

@@ -24,6 +24,7 @@ RAG_INGEST = "rag.ingest"
 SPECIALISTS_STREAM = "KV_specialists"
 CARDS = "$KV.specialists.>"
 ARCHIVE_TRANSCRIPT = "archive.transcript"
+LLM_EMBED = "llm.embed"
 
 _TOKEN = re.compile(r"\A[a-z0-9][a-z0-9-]{0,62}\Z")
 
@@ -98,5 +99,11 @@ def complete(tier: str) -> str:
     return f"llm.complete.{_token(tier)}"
 
 
-def cancel(request_id: str) -> str:
-    return f"llm.cancel.{_id(request_id)}"
+def cancel(request_or_turn: str) -> str:
+    """Ends a completion, or all of a turn, at every llm-gateway."""
+    return f"llm.cancel.{_id(request_or_turn)}"
+
+
+def renew(request_id: str) -> str:
+    """Says that somebody still waits for this completion."""
+    return f"llm.renew.{_id(request_id)}"

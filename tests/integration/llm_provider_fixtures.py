@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from parley_llm_gateway.adapters import OpenAIProvider
-from parley_llm_gateway.app import completions_of
-from parley_llm_gateway.completions import Completions
+from parley_llm_gateway.completions import Bounds, Completions
+from parley_llm_gateway.models import Models
+from parley_llm_gateway.reload import read
 from parley_llm_gateway.settings import Settings
 from parley_proto.envelope import new_id, now_ms
 from parley_proto.llm import (
@@ -19,6 +19,7 @@ from parley_proto.llm import (
     CompletionRequest,
     Failed,
     Finished,
+    StreamReset,
     TextDelta,
     ToolCall,
     ToolCalled,
@@ -48,11 +49,11 @@ def asking(text: str = "Hello", *, seconds: float = 10, **changes: object) -> Co
 
 @asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Completions]:
-    provider = OpenAIProvider(settings)
+    models = Models(read(settings))
     try:
-        yield completions_of(settings, provider)
+        yield Completions(models, Bounds(settings.max_running, settings.total_s))
     finally:
-        await provider.close()
+        await models.retire(None, 0.0)
 
 
 class Told:
@@ -63,7 +64,12 @@ class Told:
 
     @property
     def text(self) -> str:
-        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+        last = max((n for n, event in enumerate(self.events) if isinstance(event, StreamReset)), default=0)
+        return "".join(event.text for event in self.events[last:] if isinstance(event, TextDelta))
+
+    @property
+    def resets(self) -> list[StreamReset]:
+        return [event for event in self.events if isinstance(event, StreamReset)]
 
     @property
     def calls(self) -> list[ToolCall]:

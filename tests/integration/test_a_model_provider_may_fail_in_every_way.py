@@ -9,7 +9,7 @@ from llm_provider_fixtures import KEY, asking, gateway, settings_for, told
 
 from parley_llm_gateway.settings import Settings
 from parley_proto.errors import PermanentError, TransientError
-from parley_proto.llm import Alive, ChatMessage, TextDelta, ToolCall, ToolSpec, Usage
+from parley_proto.llm import Alive, ChatMessage, StreamReset, TextDelta, ToolCall, ToolSpec, Usage
 from parley_testkit import fake_provider as play
 from parley_testkit.fake_provider import FakeProvider
 
@@ -105,13 +105,22 @@ async def test_a_failure_has_a_code_of_its_own(script: play.Script, code: str, r
         ([*play.texts("Half an ans"), *play.garbage()], "provider_garbage"),
     ],
 )
-async def test_after_the_first_word_nothing_is_tried_again_and_nothing_passes_for_whole(
+async def test_after_the_first_word_a_new_answer_begins_with_a_reset_and_nothing_is_spliced(
     script: play.Script, code: str
 ) -> None:
     async with FakeProvider() as provider, gateway(settings_for(provider)) as completions:
         provider.play(script, play.answer("Another answer."))
         got = await told(completions, asking())
-        assert (got.text, got.failed.code, provider.opened) == ("Half an ans", code, 1)
+        assert (got.text, got.finished.reason, provider.opened) == ("Another answer.", "stop", 2)
+        assert got.resets in ([], [StreamReset(2, code)])
+        assert "ans" not in got.text.replace("Another answer.", "")
+
+
+async def test_a_second_failure_after_words_ends_it_marked_as_partial() -> None:
+    async with FakeProvider() as provider, gateway(settings_for(provider)) as completions:
+        provider.play(play.cut_after("Half an ans"))
+        got = await told(completions, asking())
+        assert (got.failed.code, got.failed.partial, provider.opened) == ("stream_cut", True, 2)
 
 
 async def test_an_answer_without_done_and_usage_is_whole() -> None:
@@ -242,7 +251,7 @@ async def test_a_refused_key_makes_the_service_unready_until_it_works_again() ->
     async with FakeProvider() as provider, gateway(settings_for(provider)) as completions:
         provider.play(play.failing(401), play.answer("Fine."))
         assert (await told(completions, asking())).failed.code == "provider_key_refused"
-        assert "PARLEY_LLM_GATEWAY_API_KEY" in completions.key_refused()
+        assert "PARLEY_LLM_GATEWAY_API_KEY" in completions.out_of_order()
         again = await told(completions, asking())
         assert (again.failed.code, provider.opened) == ("provider_key_refused", 1)
 
@@ -250,7 +259,7 @@ async def test_a_refused_key_makes_the_service_unready_until_it_works_again() ->
 async def test_an_open_breaker_spares_the_provider() -> None:
     async with FakeProvider() as provider, gateway(settings_for(provider)) as completions:
         provider.play(play.failing(500))
-        codes = [(await told(completions, asking())).failed.code for _ in range(12)]
+        codes = [(await told(completions, asking())).failed.code for _ in range(25)]
         assert (codes[0], codes[-1]) == ("provider_error", "provider_resting")
         assert provider.opened == 20
         assert completions.breakers()["fake-model-1"] == "open"

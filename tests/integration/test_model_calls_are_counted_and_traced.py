@@ -71,7 +71,7 @@ async def test_each_attempt_is_a_span_under_one_completion(spans: InMemorySpanEx
 
 async def test_attempts_tokens_and_times_are_counted() -> None:
     model = "fake-model-1"
-    attempt = {"provider": "openai_compatible", "model": model}
+    attempt = {"provider": "default", "model": model}
     before_ok = _count("parley_llm_attempts_total", code="ok", **attempt)
     before_bad = _count("parley_llm_attempts_total", code="provider_error", **attempt)
     before_tokens = _count("gen_ai_client_token_usage_sum", model=model, token_type="output")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -11,8 +11,8 @@ import openai
 import pytest
 from llm_provider_fixtures import gateway, settings_for
 
-from parley_llm_gateway.app import completions_of
 from parley_llm_gateway.completions import Completions
+from parley_llm_gateway.config import CallerConfig
 from parley_llm_gateway.door import Door
 from parley_llm_gateway.offline import MODEL
 from parley_llm_gateway.settings import Settings
@@ -22,12 +22,12 @@ from parley_testkit import fake_provider as play
 from parley_testkit.fake_provider import FakeProvider
 
 KEY = "a-callers-own-key-1"
-SHOP = {KEY: "shop"}
+SHOP = (CallerConfig("shop", KEY, "larkfield"),)
 
 
 @asynccontextmanager
-async def served(completions: Completions, callers: dict[str, str] | None = None) -> AsyncIterator[str]:
-    app = web(completions, Door(callers or {}), max_bytes=100_000, total_s=10)
+async def served(completions: Completions, callers: Sequence[CallerConfig] = ()) -> AsyncIterator[str]:
+    app = web(completions, Door(lambda: callers), max_bytes=100_000, total_s=10)
     server = HealthServer("127.0.0.1", 0, lambda: "", app)
     await server.start()
     try:
@@ -50,8 +50,8 @@ async def _listening(port: int) -> None:
 
 
 @asynccontextmanager
-async def served_offline(callers: dict[str, str] | None = None) -> AsyncIterator[str]:
-    async with served(completions_of(Settings(), None), callers) as url:
+async def served_offline(callers: Sequence[CallerConfig] = ()) -> AsyncIterator[str]:
+    async with gateway(Settings()) as completions, served(completions, callers) as url:
         yield url
 
 
@@ -215,13 +215,13 @@ async def _post(url: str, body: bytes, **headers: str) -> tuple[int, str]:
         (b'{"messages": [{"role": "user", "content": "x"}], "temperature": 3}', 400, "bad_temperature"),
         (b'{"messages": [{"role": "user", "content": "x"}], "temperature": NaN}', 400, "malformed"),
         (b'{"messages": [{"role": "user", "content": "x"}], "n": 2}', 400, "unsupported"),
-        (b'{"messages": [{"role": "user", "content": "x"}], "tool_choice": "required"}', 400, "unsupported"),
+        (b'{"messages": [{"role": "user", "content": "x"}], "tool_choice": "perhaps"}', 400, "malformed"),
         (
             b'{"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}}',
             400,
-            "unsupported",
+            "no_candidate",
         ),
-        (b'{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', 400, "unsupported"),
+        (b'{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', 400, "empty_messages"),
         (b'{"messages": [{"role": "user", "content": "' + b"x" * 200_000 + b'"}]}', 413, "too_large"),
         (b'{"messages": [{"role": "user", "content": "\xff"}]}', 400, "malformed"),
     ],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from parley_llm_gateway.assembly import Assembly
 from parley_llm_gateway.errors import ProviderFailed
+from parley_llm_gateway.providers.base import Call, Pace
 from parley_llm_gateway.wire import read_chunk
 from parley_proto.llm import ChatMessage, CompletionRequest, ToolCall, Usage
 
@@ -18,10 +19,10 @@ _REQUEST = CompletionRequest("r" * 20, "default", "c" * 20, [ChatMessage("user",
 
 
 def _assembly() -> Assembly:
-    return Assembly(_REQUEST, 10_000)
+    return Assembly(Call(_REQUEST, "m", Pace(), 10_000))
 
 
-def _take(assembly: Assembly, delta: dict[str, Any] | None, reason: str | None = None, **more: Any) -> bool:
+def _take(assembly: Assembly, delta: dict[str, Any] | None, reason: str | None = None, **more: Any) -> int:
     choices = [] if delta is None else [{"delta": delta, "finish_reason": reason}]
     return assembly.take(read_chunk(msgspec.json.encode({"choices": choices} | more)))[1]
 

@@ -14,11 +14,12 @@ from parley_proto.llm import ChatMessage, CompletionRequest, ToolCall, ToolSpec
 
 _REQUEST = CompletionRequest("r" * 20, "default", "c" * 20, [ChatMessage("user", "Hi")], 0)
 _MODELS = ["small", "large"]
+_TIERS = ("fast", "standard", "deep")
 
 
 def _code(**changes: Any) -> str:
     try:
-        check(msgspec.structs.replace(_REQUEST, **changes), _MODELS)
+        check(msgspec.structs.replace(_REQUEST, **changes), _MODELS, _TIERS)
     except PermanentError as error:
         return error.code
     return ""
@@ -57,7 +58,7 @@ def test_an_id_that_can_not_stand_in_a_subject_is_refused(request_id: str) -> No
 
 def test_an_unknown_model_is_named_with_those_that_there_are() -> None:
     with pytest.raises(PermanentError, match=r"'huge' is unknown here; use small, large\."):
-        check(msgspec.structs.replace(_REQUEST, model="huge"), _MODELS)
+        check(msgspec.structs.replace(_REQUEST, model="huge"), _MODELS, _TIERS)
 
 
 def test_a_result_needs_the_call_before_it() -> None:

@@ -40,6 +40,7 @@ def _conversation(shards: int) -> tuple[list[str], list[str]]:
         "due.*",
         subjects.PEERS,
         subjects.RAG_EMBED,
+        "llm.cancel.*",
         *_READ,
         *_bucket_tail(SPECIALISTS_BUCKET),
     ]
@@ -58,6 +59,8 @@ def _specialist(name: str, specialties: Sequence[str]) -> tuple[list[str], list[
         subjects.RAG_SEARCH,
         "llm.complete.*",
         "llm.cancel.*",
+        "llm.renew.*",
+        subjects.LLM_EMBED,
         f"$KV.{SPECIALISTS_BUCKET}.{name}",
         *_READ,
         *_bucket_tail(SPECIALISTS_BUCKET),
@@ -69,11 +72,11 @@ def _specialist(name: str, specialties: Sequence[str]) -> tuple[list[str], list[
 
 
 def _rag(_shards: int) -> tuple[list[str], list[str]]:
-    return [], [subjects.RAG_SEARCH, subjects.RAG_EMBED, subjects.RAG_INGEST]
+    return [subjects.LLM_EMBED], [subjects.RAG_SEARCH, subjects.RAG_EMBED, subjects.RAG_INGEST]
 
 
 def _llm(_shards: int) -> tuple[list[str], list[str]]:
-    return [], ["llm.complete.*", "llm.cancel.*"]
+    return [], ["llm.complete.*", "llm.cancel.*", "llm.renew.*", subjects.LLM_EMBED]
 
 
 def _archiver(_shards: int) -> tuple[list[str], list[str]]:

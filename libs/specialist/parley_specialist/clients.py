@@ -6,18 +6,20 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from parley_mesh.bus import Bus
 from parley_mesh.telemetry import inject, log
 from parley_proto import subjects
-from parley_proto.envelope import decode, encode, new_id, now_ms
+from parley_proto.envelope import DEADLINE, decode, encode, new_id, now_ms
 from parley_proto.errors import ParleyError, PermanentError, TransientError
 from parley_proto.llm import (
     CompletionEvent,
     CompletionRequest,
     Failed,
     Finished,
+    StreamReset,
     TextDelta,
     ToolCall,
     ToolCalled,
@@ -27,6 +29,9 @@ from parley_proto.specialist import AskConsult, ConsultAnswered
 
 OnText = Callable[[int, str], Awaitable[None]]
 SILENCE_S = 4.0
+# The gateway drops a completion whose caller was not heard of for that long.
+LEASE_S = 5.0
+RENEW_S = 1.5
 SEARCH_ONCE_S = 2.0
 
 
@@ -66,15 +71,23 @@ class Model:
 
     async def _once(self, request: CompletionRequest, on_text: OnText) -> Completion:
         result = Completion()
-        stream = self._bus.stream(subjects.complete(request.tier), encode(request), idle=SILENCE_S, headers=inject())
+        headers = inject() | {DEADLINE: str(request.deadline_at)}
+        asked = msgspec.structs.replace(request, lease_s=LEASE_S)
+        stream = self._bus.stream(subjects.complete(request.tier), encode(asked), idle=SILENCE_S, headers=headers)
+        renew_at = time.monotonic() + RENEW_S
         async for data in stream:
             event: CompletionEvent = decode(data, CompletionEvent)
+            if time.monotonic() >= renew_at:
+                renew_at = time.monotonic() + RENEW_S
+                await self._bus.publish(subjects.renew(request.request_id), b"")
             match event:
                 case TextDelta(text):
                     await on_text(len(result.text), text)
                     result.text += text
                 case ToolCalled(call):
                     result.calls.append(call)
+                case StreamReset():
+                    result = Completion()
                 case Finished():
                     result.finished = event
                 case Failed(code, message, retryable):

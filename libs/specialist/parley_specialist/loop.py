@@ -131,6 +131,8 @@ class Loop:
             deadline_at=turn.deadline_at,
             tools=course.tools,
             tier=self._settings.tier,
+            turn_id=turn.turn_id,
+            epoch=turn.epoch,
         )
         finished = False
         try:

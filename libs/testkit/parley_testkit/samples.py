@@ -30,11 +30,14 @@ from parley_proto.llm import (
     CompletionRequest,
     Failed,
     Finished,
+    StreamReset,
     TextDelta,
     ToolCall,
     ToolCalled,
     ToolSpec,
     Usage,
+    VectorsReply,
+    VectorsRequest,
 )
 from parley_proto.rag import Document, IngestRequest, Passage, SearchReply, SearchRequest
 from parley_proto.specialist import (
@@ -158,6 +161,9 @@ MESSAGES: tuple[msgspec.Struct, ...] = (
     ToolCalled(CALL),
     Finished("stop", "parley-offline-1", Usage(10, 3), True),
     Failed("deadline", "Too late.", False),
+    StreamReset(2, "stream_cut"),
+    VectorsRequest("r" * 20, "default", ["late parcel"], 1_700_000_000_000, model="small", key="rag"),
+    VectorsReply("small", 2, b"\x00\x00\x80?\x00\x00\x00@", 3),
     SearchRequest("charged twice", specialty="billing"),
     SearchReply([Passage("p-1", "billing/duplicate-charges", "Duplicate charges", "We reverse it.", 0.8)]),
     IngestRequest([Document("billing/x", "X", "Text.", "billing")]),

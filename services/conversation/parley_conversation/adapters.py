@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,7 +19,7 @@ from parley_proto.conversation import Checkpoint, TurnDue
 from parley_proto.envelope import decode, encode
 from parley_proto.errors import ParleyError, TransientError
 from parley_proto.rag import EmbedReply, EmbedRequest
-from parley_proto.specialist import AssignTurn, RouteHint
+from parley_proto.specialist import AssignTurn, RouteHint, TurnRevoked
 
 KEEP = {"Nats-Rollup": "sub", "Nats-TTL": "never"}
 REQUEST_S = 2.0
@@ -103,7 +104,15 @@ class Log:
         batch = self._batch(transition, hot.revision)
         async with self._slots:
             revision = await self._bus.commit(batch)
+        await self._stop_models(transition)
         return Hot(transition.state, revision, transition.state.last_in_seq)
+
+    async def _stop_models(self, transition: Transition) -> None:
+        """Nobody waits for a revoked turn: its completions end at once. One that does not hear of it is only late."""
+        for step in transition.steps:
+            if isinstance(step, TurnRevoked):
+                with contextlib.suppress(ParleyError):
+                    await self._bus.publish(subjects.cancel(step.turn_id), b"")
 
     def _batch(self, transition: Transition, revision: int) -> list[Write]:
         state = transition.state

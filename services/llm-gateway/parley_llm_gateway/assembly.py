@@ -7,8 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from parley_llm_gateway.errors import ProviderFailed
+from parley_llm_gateway.providers.base import Call, Emit
 from parley_llm_gateway.wire import Choice, Chunk, Delta, Fragment, Tokens
-from parley_proto.llm import CompletionRequest, Finished, TextDelta, ToolCall, ToolCalled, Usage
+from parley_proto.llm import Finished, TextDelta, ToolCall, ToolCalled, Usage
 
 Reason = Literal["stop", "tool_calls", "length", "content_filter"]
 _REASONS: dict[str, Reason] = {
@@ -21,7 +22,7 @@ _REASONS: dict[str, Reason] = {
 _CHARS_PER_TOKEN = 4
 
 
-class _Call:
+class _Made:
     def __init__(self, fragment: Fragment) -> None:
         self.index = fragment.index
         self.id = fragment.id or ""
@@ -40,13 +41,14 @@ class _Call:
 
 
 class Assembly:
-    """One answer in the making. `limit` bounds its characters: a provider that never stops is cut off."""
+    """One answer in the making, of a bounded size: a provider that never stops is cut off."""
 
-    def __init__(self, request: CompletionRequest, limit: int) -> None:
-        self._request = request
-        self._limit = limit
+    def __init__(self, call: Call) -> None:
+        self._request = call.request
+        self._own_model = call.model
+        self._limit = call.max_output_chars
         self._size = 0
-        self._calls: list[_Call] = []
+        self._calls: list[_Made] = []
         self._reason = ""
         self._model = ""
         self._usage: Tokens | None = None
@@ -61,18 +63,18 @@ class Assembly:
         """True once nothing more is worth waiting for."""
         return self.finished and self._usage is not None
 
-    def take(self, chunk: Chunk) -> tuple[TextDelta | None, bool]:
-        """The text that `chunk` adds, and whether it moved the answer on at all.
+    def take(self, chunk: Chunk) -> tuple[TextDelta | None, int]:
+        """The text that `chunk` adds, and by how many characters it moved the answer on.
 
         A role, a ping or an empty delta moves nothing. Raises ProviderFailed past the limit.
         """
         self._model = chunk.model or self._model
         self._usage = chunk.usage or self._usage
-        text, moved = "", False
+        text, moved = "", 0
         for choice in chunk.choices or []:
             if not choice.index:
                 said, progress = self._choice(choice)
-                text, moved = text + said, moved or progress
+                text, moved = text + said, moved + progress
         if self._size > self._limit:
             raise ProviderFailed("The model's answer did not end in time.", code="answer_too_long")
         return (TextDelta(text) if text else None), moved
@@ -94,24 +96,30 @@ class Assembly:
             raise ProviderFailed("The model provider sent an empty answer.", code="empty_answer")
         return Finished(reason, self._model or model, self._counted())
 
-    def _choice(self, choice: Choice) -> tuple[str, bool]:
+    def end(self, emit: Emit, provider: str) -> Finished:
+        """Emit the tool calls, now that they are whole; the end. ProviderFailed where there is none."""
+        result = self.result(self._own_model)
+        for call in self.calls():
+            emit(call)
+        return msgspec.structs.replace(result, provider=provider)
+
+    def _choice(self, choice: Choice) -> tuple[str, int]:
         self._reason = choice.finish_reason or self._reason
         delta = choice.delta or choice.message or Delta()
         text = (delta.content or "") + (delta.refusal or "")
-        self._size += len(text)
-        for fragment in delta.tool_calls or []:
-            self._size += self._call_of(fragment).add(fragment)
-        thought = delta.reasoning_content or delta.reasoning
-        return text, bool(text or delta.tool_calls or thought or choice.finish_reason)
+        called = sum(self._call_of(fragment).add(fragment) + 1 for fragment in delta.tool_calls or [])
+        self._size += len(text) + called
+        thought = delta.reasoning_content or delta.reasoning or ""
+        return text, len(text) + called + len(thought) + bool(choice.finish_reason)
 
-    def _call_of(self, fragment: Fragment) -> _Call:
+    def _call_of(self, fragment: Fragment) -> _Made:
         for call in reversed(self._calls):
             if _same(call, fragment):
                 return call
-        self._calls.append(_Call(fragment))
+        self._calls.append(_Made(fragment))
         return self._calls[-1]
 
-    def _id_of(self, call: _Call, number: int) -> str:
+    def _id_of(self, call: _Made, number: int) -> str:
         """The provider's id, else one that no other completion of the conversation uses."""
         return call.id or f"call_{self._request.request_id[-16:]}_{number}"
 
@@ -121,10 +129,11 @@ class Assembly:
         used = self._usage or Tokens()
         prompt_tokens = used.prompt_tokens if used.prompt_tokens is not None else _estimate(prompt)
         written = used.completion_tokens if used.completion_tokens is not None else _estimate(self._size)
-        return Usage(prompt_tokens, written)
+        details = used.prompt_tokens_details
+        return Usage(prompt_tokens, written, (details.cached_tokens or 0) if details else 0)
 
 
-def _same(call: _Call, fragment: Fragment) -> bool:
+def _same(call: _Made, fragment: Fragment) -> bool:
     """Whether `fragment` continues `call`; some servers give every call index 0, others give no index."""
     other_id = bool(fragment.id and call.id and fragment.id != call.id)
     if fragment.index is None or call.index is None:
@@ -136,11 +145,11 @@ def _text(arguments: str | dict[str, Any] | None) -> str:
     return msgspec.json.encode(arguments).decode() if isinstance(arguments, dict) else arguments or ""
 
 
-def _arguments(call: _Call) -> str:
+def _arguments(call: _Made) -> str:
     return "".join(call.arguments).strip() or "{}"
 
 
-def _is_json(call: _Call) -> bool:
+def _is_json(call: _Made) -> bool:
     try:
         msgspec.json.decode(_arguments(call))
     except (msgspec.DecodeError, UnicodeError):

@@ -68,9 +68,20 @@ class Breaker:
         """The sentence of a provider that refuses our key; empty otherwise."""
         return self._cause.message if isinstance(self._cause, KeyRefused) else ""
 
-    def admit(self) -> Admission:
-        """Leave for one call. Raises BreakerOpen, or KeyRefused while the key is known to be wrong."""
-        if self._storage.state is OPEN and self._clock() >= self._reopens_at:
+    @property
+    def admits(self) -> bool:
+        """True where a call would be let through now."""
+        if self._storage.state is OPEN:
+            return self._clock() >= self._reopens_at
+        return self._storage.state is CLOSED or not self._probing
+
+    def admit(self, force: bool = False) -> Admission:
+        """Leave for one call. Raises BreakerOpen, or KeyRefused while the key is known to be wrong.
+
+        `force` probes before the rest is over: for the least bad of several that all rest.
+        """
+        forced = force and not isinstance(self._cause, KeyRefused)
+        if self._storage.state is OPEN and (forced or self._clock() >= self._reopens_at):
             self._move(HALF_OPEN)
         if self._storage.state is OPEN or (self._storage.state is HALF_OPEN and self._probing):
             raise self._refusal()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
+from parley_llm_gateway.providers.base import Provider
 from parley_mesh.telemetry import tracer
 from parley_proto.errors import ParleyError
 from parley_proto.llm import CompletionRequest, Finished
@@ -36,14 +37,13 @@ def completion_span(request: CompletionRequest) -> Iterator[None]:
 
 
 @contextmanager
-def attempt_span(
-    request: CompletionRequest, model: str, provider: str, address: tuple[str, int], attempt: int
-) -> Iterator[Span]:
+def attempt_span(request: CompletionRequest, model: str, provider: Provider, attempt: int) -> Iterator[Span]:
     """A CLIENT span `chat <model>` around one attempt, to the end of its stream."""
     span = tracer().start_span(f"chat {model}", kind=SpanKind.CLIENT)
-    span.set_attributes({OPERATION: "chat", PROVIDER: provider, REQUEST_MODEL: model, ATTEMPT: attempt})
-    if address[0]:
-        span.set_attributes({"server.address": address[0], "server.port": address[1]})
+    span.set_attributes({OPERATION: "chat", PROVIDER: provider.name, REQUEST_MODEL: model, ATTEMPT: attempt})
+    host, port = provider.address
+    if host:
+        span.set_attributes({"server.address": host, "server.port": port})
     if request.temperature is not None:
         span.set_attribute(REQUEST_TEMPERATURE, request.temperature)
     if request.max_tokens is not None:

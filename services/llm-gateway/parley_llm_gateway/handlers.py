@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
+import msgspec
+
 from parley_llm_gateway.completions import Completions
-from parley_mesh.bus import Listener, Streamer
-from parley_proto.envelope import decode, encode
-from parley_proto.llm import CompletionRequest
+from parley_mesh.bus import Answerer, Listener, Streamer
+from parley_proto.envelope import DEADLINE, decode, encode
+from parley_proto.errors import PermanentError
+from parley_proto.llm import CompletionRequest, VectorsRequest
 
 
 def completing(completions: Completions) -> Streamer:
@@ -16,6 +19,7 @@ def completing(completions: Completions) -> Streamer:
 
     async def complete(data: bytes, headers: dict[str, str]) -> AsyncIterator[bytes]:
         request: CompletionRequest = decode(data, CompletionRequest)
+        request = msgspec.structs.replace(request, deadline_at=_deadline(headers, request.deadline_at))
         async with aclosing(completions.events(request)) as events:
             async for event in events:
                 yield encode(event)
@@ -23,10 +27,31 @@ def completing(completions: Completions) -> Streamer:
     return complete
 
 
-def cancelling(completions: Completions) -> Listener:
-    """`llm.cancel.<request_id>`: ends that completion at once, wherever it runs."""
+def embedding(completions: Completions) -> Answerer:
+    """`llm.embed`: a VectorsRequest in, a VectorsReply out."""
 
-    async def cancel(subject: str, data: bytes, headers: dict[str, str]) -> None:
-        completions.running.cancel(subject.rpartition(".")[2])
+    async def embed(data: bytes, headers: dict[str, str]) -> bytes:
+        request: VectorsRequest = decode(data, VectorsRequest)
+        request = msgspec.structs.replace(request, deadline_at=_deadline(headers, request.deadline_at))
+        return encode(await completions.vectors(request))
 
-    return cancel
+    return embed
+
+
+def naming(tell: Callable[[str], None]) -> Listener:
+    """`llm.cancel.<request or turn>`, `llm.renew.<request>`: `tell` hears the id."""
+
+    async def hear(subject: str, data: bytes, headers: dict[str, str]) -> None:
+        tell(subject.rpartition(".")[2])
+
+    return hear
+
+
+def _deadline(headers: dict[str, str], own: int) -> int:
+    """The earlier of the two: the header's holds for everything that is done for one message."""
+    given = headers.get(DEADLINE, "")
+    if not given:
+        return own
+    if not given.isascii() or not given.isdigit():
+        raise PermanentError(f"{DEADLINE} must be milliseconds since 1970.", code="bad_header")
+    return min(own, int(given[:16]))

@@ -1,11 +1,12 @@
 """OpenAI's HTTP shapes on our side of the door: their request as ours, our events as theirs. Pure.
 
-What we can't honour (`n` above 1, a forced tool, JSON mode, images) is refused; sampling settings that only
-change style (`top_p`, `seed`, penalties) and labels (`user`, `metadata`) are ignored.
+What we can't honour (`n` above 1) is refused; penalties and labels (`user`, `metadata`) are ignored.
 """
 
 from __future__ import annotations
 
+from array import array
+from base64 import b64encode
 from typing import Any, Literal
 
 import msgspec
@@ -18,16 +19,28 @@ from parley_proto.llm import (
     CompletionRequest,
     Failed,
     Finished,
+    Image,
+    StreamReset,
     TextDelta,
     ToolCall,
     ToolCalled,
     ToolSpec,
+    VectorsReply,
+    VectorsRequest,
 )
+
+TIERS = ("fast", "standard", "deep")
+
+
+class ImageUrl(msgspec.Struct):
+    url: str
+    detail: str = ""
 
 
 class Part(msgspec.Struct):
     type: str
     text: str = ""
+    image_url: ImageUrl | None = None
 
 
 class CalledFunction(msgspec.Struct):
@@ -59,6 +72,14 @@ class Tool(msgspec.Struct):
     type: Literal["function"] = "function"
 
 
+class NamedFunction(msgspec.Struct):
+    name: str
+
+
+class ToolChoice(msgspec.Struct):
+    function: NamedFunction
+
+
 class StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
@@ -71,8 +92,11 @@ class ChatBody(msgspec.Struct):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: list[Tool] | None = None
-    tool_choice: Any = None
+    tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
@@ -88,25 +112,29 @@ def read_body(data: bytes) -> ChatBody:
         body = _bodies.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise PermanentError(f"The request can't be read: {error}.", code="malformed") from error
-    for wrong, name in (
-        (body.n not in (None, 1), "n above 1"),
-        (body.tool_choice not in (None, "auto", "none"), "a forced tool_choice"),
-        ((body.response_format or {}).get("type", "text") != "text", "response_format"),
-    ):
-        if wrong:
-            raise PermanentError(f"{name} is not supported here.", code="unsupported")
+    if body.n not in (None, 1):
+        raise PermanentError("n above 1 is not supported here.", code="unsupported")
     return body
 
 
-def to_request(body: ChatBody, request_id: str, caller: str, deadline_at: int) -> CompletionRequest:
+def to_request(body: ChatBody, request_id: str, deadline_at: int) -> CompletionRequest:
+    """The request without its caller. `model` may be a tier's name."""
+    tier = body.model if body.model in TIERS else ""
+    choice = body.tool_choice or "auto"
     return CompletionRequest(
         request_id=request_id,
-        tenant=caller,
+        tenant="",
         conversation=request_id,
         messages=[_message(message) for message in body.messages],
         deadline_at=deadline_at,
-        tools=[] if body.tool_choice == "none" else [_tool(tool) for tool in body.tools or []],
-        model=body.model,
+        tools=[_tool(tool) for tool in body.tools or []],
+        tier=tier or "standard",  # type: ignore[arg-type]
+        model="" if tier else body.model,
+        top_p=body.top_p,
+        seed=body.seed,
+        stop=[body.stop] if isinstance(body.stop, str) else body.stop or [],
+        tool_choice=choice if isinstance(choice, str) else choice.function.name,
+        response_format=body.response_format,
         temperature=body.temperature,
         max_tokens=body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens,
     )
@@ -120,14 +148,20 @@ def _message(message: Message) -> ChatMessage:
         tool_calls=calls,
         tool_call_id=message.tool_call_id or "",
         name=message.name or "",
+        images=_images(message.content),
     )
+
+
+def _images(content: str | list[Part] | None) -> list[Image]:
+    parts = content if isinstance(content, list) else []
+    return [Image(part.image_url.url, part.image_url.detail) for part in parts if part.image_url]
 
 
 def _text(content: str | list[Part] | None) -> str:
     if not isinstance(content, list):
         return content or ""
     for part in content:
-        if part.type not in ("text", "refusal"):
+        if part.type not in ("text", "refusal", "image_url"):
             raise PermanentError(f"Content of type {part.type[:40]!r} is not supported here.", code="unsupported")
     return "".join(part.text for part in content)
 
@@ -139,10 +173,14 @@ def _tool(tool: Tool) -> ToolSpec:
 class Reply:
     """One completion on its way out; feed it the events in order."""
 
-    def __init__(self, request: CompletionRequest, model: str, created: int) -> None:
+    def __init__(self, request: CompletionRequest, model: str, created: int, with_usage: bool = False) -> None:
         self._id = f"chatcmpl-{request.request_id}"
         self._model = model
         self._created = created
+        self._with_usage = with_usage
+        # What is the same in every chunk is encoded once.
+        head = msgspec.json.encode(self._head("chat.completion.chunk", model))[:-1]
+        self._before = b"data: " + head + b',"choices":[{"index":0,"delta":{"content":'
         self._text: list[str] = []
         self._calls: list[ToolCall] = []
 
@@ -151,6 +189,8 @@ class Reply:
             self._text.append(event.text)
         elif isinstance(event, ToolCalled):
             self._calls.append(event.call)
+        elif isinstance(event, StreamReset):
+            self._text.clear()
 
     def whole(self, finished: Finished) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
@@ -159,29 +199,32 @@ class Reply:
             message["tool_calls"] = [call_body(call) for call in self._calls]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finished.reason}
         head = self._head("chat.completion", finished.model)
-        return head | {"choices": [choice], "usage": _usage(finished)}
+        return head | {"choices": [choice], "usage": _usage(finished)} | _facts(finished)
 
     def opening(self) -> bytes:
         return self._chunk({"role": "assistant", "content": ""})
 
     def chunk(self, event: CompletionEvent) -> bytes:
         """The bytes that stand for `event` in a stream: a comment for a sign of life."""
-        self.add(event)
         if isinstance(event, TextDelta):
-            return self._chunk({"content": event.text})
+            return self._before + msgspec.json.encode(event.text) + _AFTER
         if isinstance(event, ToolCalled):
+            self._calls.append(event.call)
             call = {"index": len(self._calls) - 1, **call_body(event.call)}
             return self._chunk({"tool_calls": [call]})
         if isinstance(event, Failed):
-            return _data(error_body(event.code, event.message))
+            return _data(error_body(event.code, event.message, partial=event.partial))
+        if isinstance(event, StreamReset):
+            body = msgspec.json.encode({"attempt": event.attempt, "reason": event.reason})
+            return b"event: stream.reset\ndata: " + body + b"\n\n"
         return b": alive\n\n"
 
-    def ending(self, finished: Finished, with_usage: bool) -> bytes:
+    def ending(self, finished: Finished) -> bytes:
         self._model = finished.model
         end = self._chunk({}, finished.reason)
-        if with_usage:
+        if self._with_usage:
             head = self._head("chat.completion.chunk", finished.model)
-            end += _data(head | {"choices": [], "usage": _usage(finished)})
+            end += _data(head | {"choices": [], "usage": _usage(finished)} | _facts(finished))
         return end + b"data: [DONE]\n\n"
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
@@ -192,13 +235,68 @@ class Reply:
         return {"id": self._id, "object": kind, "created": self._created, "model": model}
 
 
-def _usage(finished: Finished) -> dict[str, int]:
+_AFTER = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+
+
+def _facts(finished: Finished) -> dict[str, Any]:
+    """What we know beyond OpenAI's shape, under a name of our own."""
+    facts = {"provider": finished.provider, "cost_micros": finished.cost, "cached": finished.cached or None}
+    known = {name: fact for name, fact in facts.items() if fact not in (None, "")}
+    return {"parley": known} if known else {}
+
+
+def _usage(finished: Finished) -> dict[str, Any]:
     usage = finished.usage
-    return {
+    counted: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
+    return counted | ({"prompt_tokens_details": {"cached_tokens": usage.cached_tokens}} if usage.cached_tokens else {})
+
+
+class EmbeddingsBody(msgspec.Struct):
+    """The body of `POST /v1/embeddings`; token arrays are refused."""
+
+    input: str | list[str]
+    model: str = ""
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+
+
+_embeddings = msgspec.json.Decoder(EmbeddingsBody)
+
+
+def read_embeddings(data: bytes) -> EmbeddingsBody:
+    """Raises PermanentError for what is no body."""
+    try:
+        return _embeddings.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise PermanentError(f"The request can't be read: {error}.", code="malformed") from error
+
+
+def to_vectors(body: EmbeddingsBody, request_id: str, tenant: str, key: str, deadline_at: int) -> VectorsRequest:
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    return VectorsRequest(request_id, tenant, texts, deadline_at, body.model, key, body.dimensions)
+
+
+def embeddings_body(reply: VectorsReply, encoding: str) -> dict[str, Any]:
+    size = reply.dimensions * 4
+    rows = [reply.vectors[start : start + size] for start in range(0, len(reply.vectors), size)]
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": b64encode(row).decode() if encoding == "base64" else array("f", row).tolist(),
+        }
+        for index, row in enumerate(rows)
+    ]
+    usage = {"prompt_tokens": reply.prompt_tokens, "total_tokens": reply.prompt_tokens}
+    return {"object": "list", "data": data, "model": reply.model, "usage": usage}
+
+
+def model_body(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "parley"}
 
 
 def _data(body: dict[str, Any]) -> bytes:
@@ -208,19 +306,25 @@ def _data(body: dict[str, Any]) -> bytes:
 _STATUSES = {
     "bad_key": 401,
     "not_local": 403,
+    "wrong_tenant": 403,
     "unknown_model": 404,
     "not_found": 404,
     "too_large": 413,
     "bad_content_type": 415,
     "overloaded": 429,
     "rate_limited": 429,
+    "over_budget": 429,
     "cancelled": 499,
+    "superseded": 499,
+    "lease_over": 499,
+    "stream_reset": 502,
     "internal": 500,
     "provider_key_refused": 503,
     "provider_quota": 503,
     "provider_resting": 503,
     "no_first_delta": 504,
     "stalled": 504,
+    "too_slow": 504,
     "deadline": 504,
     "timeout": 504,
 }
@@ -230,6 +334,7 @@ _THEIRS = {
     "unknown_model": "model_not_found",
     "context_length": "context_length_exceeded",
     "bad_key": "invalid_api_key",
+    "over_budget": "insufficient_quota",
 }
 
 
@@ -240,9 +345,10 @@ def status_of(code: str) -> int:
     return _STATUSES.get(code, 400)
 
 
-def error_body(code: str, message: str) -> dict[str, Any]:
+def error_body(code: str, message: str, *, partial: bool = False) -> dict[str, Any]:
     """OpenAI's error envelope; `code` is what to branch on."""
     status = status_of(code)
     kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(status)
     kind = kind or ("server_error" if status >= 499 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": _THEIRS.get(code, code)}}
+    error = {"message": message, "type": kind, "param": None, "code": _THEIRS.get(code, code)}
+    return {"error": error | ({"partial": True} if partial else {})}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 
+from parley_llm_gateway.config import ProviderConfig
 from parley_llm_gateway.errors import KeyRefused, ProviderBusy, ProviderFailed, ProviderRefused
 from parley_llm_gateway.wire import Problem, read_problem
 from parley_proto.errors import ParleyError
@@ -25,16 +28,19 @@ _MAX_SHOWN = 200
 _MAX_RETRY_AFTER = 3600.0
 
 
-def from_status(status: int, headers: Mapping[str, str], body: bytes) -> ParleyError:
+def from_status(status: int, headers: Mapping[str, str], body: bytes, provider: ProviderConfig) -> ParleyError:
     """The error behind a status that is not 200."""
     problem = _problem(body)
-    if status == 429:
+    if status in (429, 529):
         return _busy(problem, headers)
     if status in (401, 403):
-        return KeyRefused(f"The model provider refuses our key ({status}): correct PARLEY_LLM_GATEWAY_API_KEY.")
+        variable = provider.api_key_env or "PARLEY_LLM_GATEWAY_API_KEY"
+        return KeyRefused(f"The model provider {provider.name} refuses our key ({status}): correct {variable}.")
     if status >= 500 or status in _RETRY_STATUSES:
         message = f"The model provider failed ({status})."
         return ProviderFailed(message, code="provider_error", retry_after=retry_after(headers))
+    if status == 404 and "not_found" in problem.code:
+        return ProviderRefused("The model provider does not know this model.", code="unknown_model")
     return _refused(problem, f"{status}")
 
 
@@ -43,21 +49,30 @@ def from_error(error: Any) -> ParleyError:
     problem = read_problem(error)
     if any(mark in problem.code for mark, _, _ in _CODES) or problem.code.startswith("invalid_"):
         return _refused(problem, problem.code)
-    if "rate_limit" in problem.code or problem.code == "429":
+    if "rate_limit" in problem.code or problem.code in ("429", "overloaded_error"):
         return ProviderBusy("The model provider is out of capacity for us just now.")
     return ProviderFailed("The model provider reported an error inside its answer.", code="provider_error")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of `Retry-After` (or `retry-after-ms`); None for none, a date, or nonsense."""
+    """Seconds of `Retry-After` (or `retry-after-ms`); a date counts too; None for none or nonsense."""
     for name, scale in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
+        text = headers.get(name, "")
         try:
-            seconds = float(headers.get(name, "")) * scale
+            seconds = float(text) * scale
         except ValueError:
-            continue
+            seconds = _until(text)
         if 0 <= seconds <= _MAX_RETRY_AFTER:
             return seconds
     return None
+
+
+def _until(date: str) -> float:
+    """Seconds to an HTTP date; -1 for what is none."""
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return -1.0
 
 
 def _busy(problem: Problem, headers: Mapping[str, str]) -> ParleyError:

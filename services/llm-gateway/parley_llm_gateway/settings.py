@@ -17,11 +17,13 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 class Settings(msgspec.Struct, frozen=True):
     """Without `base_url` and `api_key` the offline model answers; `api_key` alone means OpenAI itself.
 
+    `config` is a TOML file with providers, tiers and budgets; with it the other provider settings say nothing.
     `models` are further names (commas between) that callers may ask for next to `model`.
     `caller_keys` is `name=key, name=key` for the HTTP endpoint; without any, only this machine may call it.
     Times are seconds. ValueError, which the loader turns into SettingsError, names what is wrong.
     """
 
+    config: str = ""
     base_url: str = ""
     api_key: str = ""
     model: str = "gpt-4o-mini"

@@ -1,144 +1,173 @@
-"""The OpenAI-compatible endpoint: `POST /v1/chat/completions` and `GET /v1/models`."""
+"""The HTTP endpoints in OpenAI's and Anthropic's shapes; the same path as NATS behind them."""
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
-from litestar import Litestar, Request, Response, get, post
-from litestar.datastructures import State
-from litestar.exceptions import HTTPException
-from litestar.response import Stream
-
+from parley_llm_gateway import anthropic_api, openai_api
 from parley_llm_gateway.completions import Completions
+from parley_llm_gateway.config import CallerConfig
 from parley_llm_gateway.door import Door
-from parley_llm_gateway.openai_api import Reply, error_body, read_body, status_of, to_request
+from parley_llm_gateway.exchange import Exchange, Gone
+from parley_llm_gateway.wishes import with_wishes
+from parley_mesh.health import App, Receive, Scope, Send
 from parley_mesh.telemetry import log
 from parley_proto.envelope import new_id, now_ms
 from parley_proto.errors import ParleyError, PermanentError
-from parley_proto.llm import Alive, CompletionEvent, CompletionRequest, Failed, Finished
+from parley_proto.llm import Alive, CompletionEvent, CompletionRequest, Failed, Finished, StreamReset
 
-T = TypeVar("T")
-Http = Request[Any, Any, State]
 Events = AsyncGenerator[CompletionEvent, None]
+Handler = Callable[[Exchange, CallerConfig], Awaitable[None]]
 
-_STATUS_CODES = {404: "not_found", 405: "not_found", 413: "too_large"}
+
+class Reply(Protocol):
+    """One completion on its way out, in somebody's shape."""
+
+    def add(self, event: CompletionEvent) -> None: ...
+    def whole(self, finished: Finished) -> dict[str, Any]: ...
+    def opening(self) -> bytes: ...
+    def chunk(self, event: CompletionEvent) -> bytes: ...
+    def ending(self, finished: Finished) -> bytes: ...
 
 
-def web(completions: Completions, door: Door, *, max_bytes: int, total_s: float) -> Litestar:
+def web(completions: Completions, door: Door, *, max_bytes: int, total_s: float) -> App:
     """The ASGI app; a completion over HTTP has `total_s` seconds."""
-
-    @post("/v1/chat/completions", status_code=200)
-    async def complete(request: Http) -> Response[Any]:
-        caller = door.caller(request.headers, request.client.host if request.client else "")
-        _check_content_type(request)
-        body = read_body(await request.body())
-        asked = to_request(body, new_id("http-"), caller, now_ms() + int(total_s * 1000))
-        reply = Reply(asked, asked.model or completions.models[0], int(time.time()))
-        if not body.stream:
-            return await _unless_gone(request, _whole(completions, asked, reply))
-        events = completions.events(asked)
-        first = await _unless_gone(request, _first(events))
-        with_usage = body.stream_options is not None and body.stream_options.include_usage
-        return Stream(_chunks(events, first, reply, with_usage), media_type="text/event-stream", headers=_NO_CACHE)
-
-    @get("/v1/models")
-    async def models(request: Http) -> dict[str, Any]:
-        door.caller(request.headers, request.client.host if request.client else "")
-        known = [{"id": name, "object": "model", "created": 0, "owned_by": "parley"} for name in completions.models]
-        return {"object": "list", "data": known}
-
-    return Litestar(
-        route_handlers=[complete, models],
-        exception_handlers={ParleyError: _refused, HTTPException: _http_failed, Exception: _failed},
-        request_max_body_size=max_bytes,
-        openapi_config=None,
-        logging_config=None,
-    )
+    return _Web(completions, door, max_bytes, total_s)
 
 
-_NO_CACHE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+class _Web:
+    def __init__(self, completions: Completions, door: Door, max_bytes: int, total_s: float) -> None:
+        self._completions = completions
+        self._door = door
+        self._max_bytes = max_bytes
+        self._total_s = total_s
+        self._routes: dict[tuple[str, str], Handler] = {
+            ("POST", "/v1/chat/completions"): self._chat,
+            ("POST", "/v1/messages"): self._messages,
+            ("POST", "/v1/embeddings"): self._embeddings,
+            ("GET", "/v1/models"): self._models,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._answer(exchange)
+        except Gone:
+            return
+        except ParleyError as error:
+            await _refuse(exchange, error.code, error.message, getattr(error, "retry_after", None))
+        except Exception:
+            log("parley.llm").exception("request failed")
+            await _refuse(exchange, "internal", "The llm-gateway failed on this request.", None)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        handler = self._routes.get((exchange.method, exchange.path)) or self._model_or_none(exchange)
+        caller = self._door.caller(exchange.headers, exchange.host)
+        # A page elsewhere can send plain text to this machine without asking, but not JSON.
+        if exchange.method == "POST" and not exchange.headers.get("content-type", "").startswith("application/json"):
+            raise PermanentError("The request must be application/json.", code="bad_content_type")
+        await handler(exchange, caller)
+
+    def _model_or_none(self, exchange: Exchange) -> Handler:
+        if exchange.method == "GET" and exchange.path.startswith("/v1/models/"):
+            return self._model
+        raise PermanentError(f"There is no {exchange.method[:10]} {exchange.path[:100]} here.", code="not_found")
+
+    async def _chat(self, exchange: Exchange, caller: CallerConfig) -> None:
+        body = openai_api.read_body(await exchange.body(self._max_bytes))
+        asked = self._asked(exchange, caller, lambda *common: openai_api.to_request(body, *common))
+        usage = body.stream_options is not None and body.stream_options.include_usage
+        reply = openai_api.Reply(asked, asked.model or self._completions.models[0], int(time.time()), usage)
+        await self._complete(exchange, asked, reply, stream=bool(body.stream))
+
+    async def _messages(self, exchange: Exchange, caller: CallerConfig) -> None:
+        body = anthropic_api.read_body(await exchange.body(self._max_bytes))
+        asked = self._asked(exchange, caller, lambda *common: anthropic_api.to_request(body, *common))
+        reply = anthropic_api.Reply(asked, asked.model or self._completions.models[0])
+        await self._complete(exchange, asked, reply, stream=bool(body.stream))
+
+    async def _embeddings(self, exchange: Exchange, caller: CallerConfig) -> None:
+        body = openai_api.read_embeddings(await exchange.body(self._max_bytes))
+        request = openai_api.to_vectors(body, new_id("http-"), caller.tenant, caller.name, self._deadline())
+        async with exchange.watched():
+            vectors = await self._completions.vectors(request)
+        await exchange.reply(200, openai_api.embeddings_body(vectors, body.encoding_format))
+
+    async def _models(self, exchange: Exchange, caller: CallerConfig) -> None:
+        known = [openai_api.model_body(name) for name in self._completions.models]
+        await exchange.reply(200, {"object": "list", "data": known})
+
+    async def _model(self, exchange: Exchange, caller: CallerConfig) -> None:
+        name = exchange.path.removeprefix("/v1/models/")
+        if name not in self._completions.models:
+            raise PermanentError(f"The model {name[:60]!r} is unknown here.", code="unknown_model")
+        await exchange.reply(200, openai_api.model_body(name))
+
+    def _asked(
+        self, exchange: Exchange, caller: CallerConfig, request: Callable[[str, int], CompletionRequest]
+    ) -> CompletionRequest:
+        return with_wishes(request(new_id("http-"), self._deadline()), exchange.headers, caller)
+
+    def _deadline(self) -> int:
+        return now_ms() + int(self._total_s * 1000)
+
+    async def _complete(self, exchange: Exchange, asked: CompletionRequest, reply: Reply, *, stream: bool) -> None:
+        async with aclosing(self._completions.events(asked)) as events, exchange.watched():
+            if stream:
+                await _stream(exchange, events, reply)
+            else:
+                await _whole(exchange, events, reply)
 
 
-def _check_content_type(request: Http) -> None:
-    # A page elsewhere can send plain text to this machine without asking, but not JSON.
-    if request.content_type[0] != "application/json":
-        raise PermanentError("The request must be application/json.", code="bad_content_type")
-
-
-async def _whole(completions: Completions, asked: CompletionRequest, reply: Reply) -> Response[Any]:
-    async with aclosing(completions.events(asked)) as events:
-        async for event in events:
-            reply.add(event)
-            if isinstance(event, Failed):
-                return _error(event.code, event.message)
-            if isinstance(event, Finished):
-                return Response(reply.whole(event))
-    return _error("internal", "The answer has no end.")
-
-
-async def _first(events: Events) -> CompletionEvent:
-    """The first event that says something: an error before it still gets its own status."""
+async def _whole(exchange: Exchange, events: Events, reply: Reply) -> None:
     async for event in events:
-        if isinstance(event, Failed):
-            await events.aclose()
-            raise PermanentError(event.message, code=event.code)
-        if not isinstance(event, Alive):
-            return event
-    raise PermanentError("The answer has no end.", code="internal")
+        if isinstance(event, StreamReset):
+            reply.add(event)
+        elif isinstance(event, Failed):
+            await _refuse(exchange, event.code, event.message, event.retry_after)
+        elif isinstance(event, Finished):
+            await exchange.reply(200, reply.whole(event))
+        else:
+            reply.add(event)
 
 
-async def _chunks(events: Events, first: CompletionEvent, reply: Reply, usage: bool) -> AsyncGenerator[bytes, None]:
-    async with aclosing(events):
-        yield reply.opening()
-        yield _bytes(first, reply, usage)
-        async for event in events:
-            yield _bytes(event, reply, usage)
+async def _stream(exchange: Exchange, events: Events, reply: Reply) -> None:
+    """Events as they come. Words can't be unsaid in these shapes: a reset ends the stream, unless it was asked for."""
+    resets = exchange.headers.get("x-parley-stream") == "reset"
+    async for event in events:
+        if not exchange.started:
+            if isinstance(event, Alive):
+                continue
+            if isinstance(event, Failed):
+                # An error before the first word still gets its own status.
+                await _refuse(exchange, event.code, event.message, event.retry_after)
+                return
+            await exchange.begin()
+            await exchange.say(reply.opening() + _piece(event, reply))
+        elif isinstance(event, StreamReset) and not resets:
+            text = "The answer broke off and would begin again: ask once more."
+            await exchange.say(reply.chunk(Failed(event.reason, text, True, partial=True)))
+            break
+        else:
+            await exchange.say(_piece(event, reply))
+    await exchange.done()
 
 
-def _bytes(event: CompletionEvent, reply: Reply, usage: bool) -> bytes:
-    return reply.ending(event, usage) if isinstance(event, Finished) else reply.chunk(event)
+def _piece(event: CompletionEvent, reply: Reply) -> bytes:
+    return reply.ending(event) if isinstance(event, Finished) else reply.chunk(event)
 
 
-async def _unless_gone(request: Http, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled when the client hangs up."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.create_task(_hung_up(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise PermanentError("The client hung up.", code="cancelled")
-        return task.result()
-    finally:
-        gone.cancel()
-        task.cancel()
-        await asyncio.wait({task, gone})
-
-
-async def _hung_up(request: Http) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        continue
-
-
-def _refused(request: Http, error: ParleyError) -> Response[Any]:
-    return _error(error.code, error.message)
-
-
-def _http_failed(request: Http, error: HTTPException) -> Response[Any]:
-    code = _STATUS_CODES.get(error.status_code, "malformed")
-    return _error(code, f"{error.detail}.".replace("..", "."))
-
-
-def _failed(request: Http, error: Exception) -> Response[Any]:
-    log("parley.llm").exception("request failed", exc_info=error)
-    return _error("internal", "The llm-gateway failed on this request.")
-
-
-def _error(code: str, message: str) -> Response[Any]:
-    status = status_of(code)
+async def _refuse(exchange: Exchange, code: str, message: str, retry_after: float | None) -> None:
+    if exchange.started:
+        return
+    status = openai_api.status_of(code)
     # We have tried again already where it can help: retries of several layers would multiply.
-    headers = {"Retry-After": "1"} if status == 429 else {"x-should-retry": "false"}
-    return Response(error_body(code, message), status_code=status, headers=headers)
+    headers = {"retry-after": str(max(1, math.ceil(retry_after or 1)))} if status == 429 else {"x-should-retry": "false"}
+    shape = anthropic_api if exchange.path == "/v1/messages" else openai_api
+    await exchange.reply(status, shape.error_body(code, message), headers)

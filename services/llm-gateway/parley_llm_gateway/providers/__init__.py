@@ -1,0 +1,1 @@
+"""Who answers: a server over HTTP, or the offline model in this process. One Protocol for all."""
