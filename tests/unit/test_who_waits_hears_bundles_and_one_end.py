@@ -5,7 +5,17 @@ from __future__ import annotations
 import asyncio
 
 from parley_llm_gateway.outbox import Outbox
-from parley_proto.llm import Alive, CompletionEvent, Failed, Finished, StreamReset, TextDelta, ToolCall, ToolCalled, Usage
+from parley_proto.llm import (
+    Alive,
+    CompletionEvent,
+    Failed,
+    Finished,
+    StreamReset,
+    TextDelta,
+    ToolCall,
+    ToolCalled,
+    Usage,
+)
 
 _END = Finished("stop", "m", Usage(1, 1))
 _CALL = ToolCalled(ToolCall("c", "track", "{}"))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
@@ -25,7 +26,9 @@ _context: ContextVar[dict[str, str] | None] = ContextVar("parley_log_context", d
 _PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
+@cache
 def tracer() -> Tracer:
+    """Looked up once: a lookup costs more than a span that is not sampled."""
     return trace.get_tracer("parley")
 
 

@@ -1,4 +1,4 @@
-"""A model provider that plays scripts: a real HTTP server with OpenAI's chat completions and every way to fail.
+"""A model provider that plays scripts: a real HTTP server with OpenAI's and Anthropic's shapes and every way to fail.
 
 async with FakeProvider() as provider:
     provider.play(busy(1), answer("Hello there."))
@@ -9,6 +9,8 @@ async with FakeProvider() as provider:
 from __future__ import annotations
 
 import asyncio
+from array import array
+from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -47,7 +49,17 @@ class Refuse(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-Step = Send | Wait | Hang | Cut | Refuse
+class HangHeaders(msgspec.Struct, frozen=True):
+    """Take the request and answer nothing at all."""
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """A 200 with this JSON body where a stream was asked for."""
+
+    body: dict[str, Any]
+
+
+Step = Send | Wait | Hang | Cut | Refuse | HangHeaders | Whole
 Script = list[Step]
 
 
@@ -125,6 +137,73 @@ def error_inside(code: str = "server_error", *parts: str) -> Script:
     return [*texts(*parts), Send(b"data: " + msgspec.json.encode(error) + b"\n\n")]
 
 
+def drip(text: str, every_s: float = 0.1) -> Script:
+    """One character at a time, for ever as it seems."""
+    steps: Script = [Send(ROLE)]
+    for char in text:
+        steps += [Send(chunk({"content": char})), Wait(every_s)]
+    return [*steps, *ending()]
+
+
+def hang_headers() -> Script:
+    return [HangHeaders()]
+
+
+def json_error(code: str = "server_error") -> Script:
+    """A 200 whose body is an error in JSON."""
+    return [Whole({"error": {"message": "The engine is overloaded.", "type": "server_error", "code": code}})]
+
+
+def malformed_after(*parts: str) -> Script:
+    return [Send(ROLE), *texts(*parts), Send(b'data: {"choices": [{"delta": \n\n'), Send(DONE)]
+
+
+def cut_in_tool_call() -> Script:
+    head = {"index": 0, "id": "c1", "type": "function", "function": {"name": "track", "arguments": '{"id": "OR'}}
+    return [Send(ROLE), Send(chunk({"tool_calls": [head]})), Cut()]
+
+
+def claude(*parts: str) -> Script:
+    """A stream of Anthropic's messages API, as it should be."""
+    start: dict[str, Any] = {"id": "msg_fake", "type": "message", "role": "assistant", "model": MODEL, "content": []}
+    start |= {"stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 11, "output_tokens": 1}}
+    block = {"type": "text", "text": ""}
+    said = [_named("content_block_delta", index=0, delta={"type": "text_delta", "text": part}) for part in parts]
+    return [
+        _named("message_start", message=start),
+        _named("ping"),
+        _named("content_block_start", index=0, content_block=block),
+        *said,
+        _named("content_block_stop", index=0),
+        *_claude_end("end_turn"),
+    ]
+
+
+def claude_calls(call_id: str, name: str, *pieces: str) -> Script:
+    """A tool call in Anthropic's shape, its arguments in `pieces`."""
+    block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+    said = [
+        _named("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": piece})
+        for piece in pieces
+    ]
+    return [
+        claude()[0],
+        _named("content_block_start", index=0, content_block=block),
+        *said,
+        _named("content_block_stop", index=0),
+        *_claude_end("tool_use"),
+    ]
+
+
+def _claude_end(reason: str) -> list[Step]:
+    delta = {"stop_reason": reason, "stop_sequence": None}
+    return [_named("message_delta", delta=delta, usage={"output_tokens": 7}), _named("message_stop")]
+
+
+def _named(name: str, **body: Any) -> Send:
+    return Send(b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode({"type": name} | body) + b"\n\n")
+
+
 def failing(status: int = 500, code: str = "", message: str = "no") -> Script:
     return [Refuse(status, {"error": {"message": message, "type": "error", "code": code or None}})]
 
@@ -144,6 +223,7 @@ class FakeProvider:
         self.finished = 0
         self.cancelled = 0
         self._scripts: deque[Script] = deque([answer("Hello.")])
+        self._by_model: dict[str, deque[Script]] = {}
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -156,6 +236,19 @@ class FakeProvider:
         """What to answer from the next request on."""
         self._scripts = deque([list(script) for script in scripts])
 
+    def play_for(self, model: str, *scripts: Sequence[Step]) -> None:
+        """What to answer those who ask for `model`, whatever the others get."""
+        self._by_model[model] = deque([list(script) for script in scripts])
+
+    def asked(self, model: str) -> int:
+        """How many requests named `model`."""
+        return sum(request.get("model") == model for request in self.requests)
+
+    async def down(self) -> None:
+        """Nobody listens any more."""
+        if self._runner:
+            await self._runner.cleanup()
+
     async def until(self, reached: Callable[[], bool], seconds: float = 5.0) -> None:
         """Wait until `reached()`, looked at whenever a stream opens or ends. Raises TimeoutError."""
         async with asyncio.timeout(seconds), self._changed:
@@ -164,6 +257,8 @@ class FakeProvider:
     async def __aenter__(self) -> FakeProvider:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/v1/messages", self._complete)
+        app.router.add_post("/v1/embeddings", self._embed)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -180,7 +275,8 @@ class FakeProvider:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(msgspec.json.decode(await request.read()))
         self.headers.append(dict(request.headers))
-        script = self._scripts.popleft() if len(self._scripts) > 1 else self._scripts[0]
+        scripts = self._by_model.get(self.requests[-1].get("model", ""), self._scripts)
+        script = scripts.popleft() if len(scripts) > 1 else scripts[0]
         await self._count(opened=1)
         try:
             response = await self._play(request, script)
@@ -194,6 +290,10 @@ class FakeProvider:
         if script and isinstance(script[0], Refuse):
             refusal = script[0]
             return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
+        if script and isinstance(script[0], Whole):
+            return web.json_response(script[0].body)
+        if script and isinstance(script[0], HangHeaders):
+            await asyncio.Event().wait()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for step in script:
@@ -210,6 +310,24 @@ class FakeProvider:
                 await asyncio.Event().wait()
             case Cut() if request.transport:
                 request.transport.abort()
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        """A vector of two numbers for each text: its length and its first letter."""
+        body = msgspec.json.decode(await request.read())
+        self.requests.append(body)
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        rows = [array("f", [float(len(text)), float(ord(text[0]))]) for text in texts]
+        base64 = body.get("encoding_format") == "base64"
+        data = [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": b64encode(row.tobytes()).decode() if base64 else row.tolist(),
+            }
+            for index, row in enumerate(rows)
+        ]
+        used = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        return web.json_response({"object": "list", "data": data, "model": body["model"], "usage": used})
 
     async def _count(self, opened: int = 0, finished: int = 0, cancelled: int = 0) -> None:
         self.opened += opened

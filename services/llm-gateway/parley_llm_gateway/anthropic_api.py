@@ -99,7 +99,7 @@ def to_request(body: MessagesBody, request_id: str, deadline_at: int) -> Complet
     return CompletionRequest(
         request_id=request_id,
         tenant="",
-        conversation=request_id,
+        conversation="",
         messages=messages,
         deadline_at=deadline_at,
         tools=[ToolSpec(tool.name, tool.description, tool.input_schema) for tool in body.tools or []],

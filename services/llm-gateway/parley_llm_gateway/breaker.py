@@ -21,6 +21,8 @@ from parley_proto.errors import ParleyError
 
 OPEN, HALF_OPEN, CLOSED = CircuitBreakerState.OPEN, CircuitBreakerState.HALF_OPEN, CircuitBreakerState.CLOSED
 
+_MOST = 1000
+
 
 class Rules(msgspec.Struct, frozen=True):
     """Opens when at least `share` of at least `calls` calls within `window_s` failed.
@@ -52,7 +54,8 @@ class Breaker:
         self._chance = chance
         self._storage = CircuitMemoryStorage(CLOSED)
         self._states = CircuitBreaker(state_storage=self._storage, listeners=[_Told(changed)])
-        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=1000)
+        self._outcomes: deque[tuple[float, bool]] = deque()
+        self._failed = 0
         self._reopens_at = 0.0
         self._opened = 0
         self._probing = False
@@ -106,10 +109,10 @@ class Breaker:
     def _count(self, error: ParleyError | None) -> None:
         now = self._clock()
         self._outcomes.append((now, error is not None))
-        while self._outcomes[0][0] < now - self._rules.window_s:
-            self._outcomes.popleft()
-        failed = sum(outcome for _, outcome in self._outcomes)
-        if len(self._outcomes) >= self._rules.calls and failed >= self._rules.share * len(self._outcomes):
+        self._failed += error is not None
+        while self._outcomes[0][0] < now - self._rules.window_s or len(self._outcomes) > _MOST:
+            self._failed -= self._outcomes.popleft()[1]
+        if len(self._outcomes) >= self._rules.calls and self._failed >= self._rules.share * len(self._outcomes):
             self._open(error)
 
     def _open(self, cause: ParleyError | None) -> None:
@@ -119,11 +122,13 @@ class Breaker:
         self._opened = min(self._opened + 1, 16)
         self._cause = cause
         self._outcomes.clear()
+        self._failed = 0
         self._move(OPEN)
 
     def _close(self) -> None:
         self._opened, self._cause = 0, None
         self._outcomes.clear()
+        self._failed = 0
         self._move(CLOSED)
 
     def _move(self, state: CircuitBreakerState) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from parley_llm_gateway.config import LimitConfig
 from parley_proto.errors import PermanentError, TransientError
 
-_CONVERSATIONS = 50_000
+_ACCOUNTS = 20_000
 
 
 class OverBudget(TransientError):
@@ -88,7 +88,7 @@ class Budgets:
 
     def _forget(self) -> None:
         """Drop the accounts that were not used for longest, never one with an open reservation."""
-        if len(self._accounts) <= _CONVERSATIONS:
+        if len(self._accounts) <= _ACCOUNTS:
             return
         for key, account in self._accounts.items():
             if not account.reserved:

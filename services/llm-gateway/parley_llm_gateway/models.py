@@ -49,8 +49,9 @@ class Models:
         return [self.targets[model.id] for model in models]
 
     def remember(self, request: CompletionRequest, target: Target) -> None:
-        """The conversation stays with the target that answered it."""
-        self.sticky.put(f"{request.tenant}/{request.conversation}", target.model.id)
+        """The conversation stays with the target that answered it, where there is a choice."""
+        if request.conversation and not request.model and len(self.config.tiers[request.tier].candidates) > 1:
+            self.sticky.put(f"{request.tenant}/{request.conversation}", target.model.id)
 
     def most_it_may_cost(self, targets: list[Target], chars: int, max_tokens: int | None) -> int | None:
         """In millionths; None where one of the targets has no price."""

@@ -124,7 +124,7 @@ def to_request(body: ChatBody, request_id: str, deadline_at: int) -> CompletionR
     return CompletionRequest(
         request_id=request_id,
         tenant="",
-        conversation=request_id,
+        conversation="",
         messages=[_message(message) for message in body.messages],
         deadline_at=deadline_at,
         tools=[_tool(tool) for tool in body.tools or []],

@@ -1,0 +1,159 @@
+"""What only goes wrong when many call: probes, budgets, queues, cancels, newer messages, a new configuration."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from outside import PATHS, Outside, outside, request_of, silent
+
+from parley_proto import subjects
+from parley_proto.envelope import encode
+from parley_testkit import fake_provider as play
+from parley_testkit.nats_server import NatsServer
+
+CALLERS = 100
+
+
+async def _break(gateway: Outside) -> None:
+    """Open the breaker of a-model."""
+    gateway.a.play(play.failing(500))
+    async with asyncio.timeout(20):
+        while (await gateway.ask("nats", tier="fast")).code != "provider_resting":
+            continue
+
+
+async def _until_probed(gateway: Outside, path: str) -> list[str]:
+    """Ask until the rest is over and a probe was let through."""
+    before = len(gateway.a.requests)
+    codes: list[str] = []
+    async with asyncio.timeout(20):
+        while len(gateway.a.requests) == before:
+            codes += silent(await asyncio.gather(*(gateway.ask(path, tier="fast") for _ in range(CALLERS))))
+    return codes
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_half_open_lets_one_of_a_hundred_through(nats_server: NatsServer, path: str) -> None:
+    async with outside(nats_server, rest_s=0.3) as gateway:
+        await _break(gateway)
+        before = len(gateway.a.requests)
+        gateway.a.play([play.Wait(0.5), *play.answer("Awake.")])
+        await _until_probed(gateway, path)
+        assert len(gateway.a.requests) - before == 1
+        async with asyncio.timeout(10):
+            while (await gateway.ask(path, tier="fast")).code:
+                continue
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_abandoned_probe_does_not_hold_the_breaker(nats_server: NatsServer, path: str) -> None:
+    async with outside(nats_server, rest_s=0.3) as gateway:
+        await _break(gateway)
+        gateway.a.play(play.hang_headers())
+        before = len(gateway.a.requests)
+        async with asyncio.timeout(20):
+            while len(gateway.a.requests) == before:
+                probe = asyncio.create_task(gateway.ask(path, tier="fast", deadline_s=0.3))
+                await asyncio.wait({probe}, timeout=0.15)
+        probe.cancel()
+        gateway.a.play(play.answer("Awake."))
+        async with asyncio.timeout(10):
+            while (await gateway.ask(path, tier="fast")).code:
+                continue
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_budget_for_ten_lets_ten_of_a_hundred_through(nats_server: NatsServer, path: str) -> None:
+    # One call is reserved with (5 // 3 + 2) + 100 tokens of a millionth each; ten of them fit, an eleventh does not.
+    budget = '[[budgets]]\nscope = "tenant"\namount = "0.001079"\nwindow = "forever"'
+    async with outside(nats_server, most=100, more=budget) as gateway:
+        gateway.a.play([play.Send(play.ROLE), play.Wait(0.4), *play.answer("Paid.")[1:]])
+        answers = await asyncio.gather(*(gateway.ask(path, max_tokens=100) for _ in range(CALLERS)))
+        assert sum(answer.done for answer in answers) == 10
+        assert set(silent(answers)) <= {"over_budget", "insufficient_quota"}
+        assert len(gateway.a.requests) == 10
+        # Settled by what was really used, 18 tokens each: there is room again for the rest.
+        assert (await gateway.ask(path, max_tokens=100)).done
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_full_queue_says_so_early(nats_server: NatsServer, path: str) -> None:
+    async with outside(nats_server, most=2) as gateway:
+        gateway.a.play([play.Send(play.ROLE), play.Wait(0.3), *play.answer("Done.")[1:]])
+        answers = await asyncio.gather(*(gateway.ask(path, tier="fast") for _ in range(10)))
+        assert silent(answers) == ["overloaded"] * 6
+        assert sum(answer.done for answer in answers) == 4
+        if path == "http":
+            refused = [answer for answer in answers if answer.code]
+            assert all(answer.status == 429 and int(answer.retry_after) >= 1 for answer in refused)
+
+
+async def test_a_hundred_cancelled_streams_stop_at_the_provider(nats_server: NatsServer) -> None:
+    async with outside(nats_server, most=256) as gateway:
+        gateway.a.play(play.stalled_after("Once upon a time"))
+        requests = [request_of("A story", "fast", 8) for _ in range(CALLERS)]
+
+        async def listen(data: bytes) -> None:
+            async for _ in gateway.bus.stream(subjects.complete("fast"), data, idle=4):
+                continue
+
+        tasks = [asyncio.create_task(listen(encode(request))) for request in requests]
+        await gateway.a.until(lambda: gateway.a.opened == CALLERS)
+        for request in requests:
+            await gateway.bus.publish(subjects.cancel(request.request_id), b"")
+        await gateway.a.until(lambda: gateway.a.cancelled == CALLERS, 5)
+        await asyncio.gather(*tasks)
+        assert await gateway.metric("parley_llm_settled_total") == CALLERS
+        assert await gateway.metric("parley_llm_cancels_total") == CALLERS
+
+
+async def test_a_hundred_clients_that_hang_up_stop_it_too(nats_server: NatsServer) -> None:
+    async with outside(nats_server, most=256) as gateway:
+        gateway.a.play(play.stalled_after("Once upon a time"))
+        body = {"model": "fast", "stream": True, "messages": [{"role": "user", "content": "A story"}]}
+        url = f"{gateway.url}/v1/chat/completions"
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            responses = await asyncio.gather(*(session.post(url, json=body) for _ in range(CALLERS)))
+            for response in responses:
+                response.close()
+            await gateway.a.until(lambda: gateway.a.cancelled == CALLERS, 5)
+        assert await gateway.metric("parley_llm_settled_total") == CALLERS
+
+
+async def test_a_newer_message_takes_the_place_of_an_older_one(nats_server: NatsServer) -> None:
+    async with outside(nats_server) as gateway:
+        gateway.a.play(play.stalled_after("Old"), play.answer("New."))
+        older = asyncio.create_task(gateway.nats(tier="fast", conversation="c" * 20, epoch=1))
+        await gateway.a.until(lambda: gateway.a.opened == 1)
+        newer = await gateway.nats(tier="fast", conversation="c" * 20, epoch=2)
+        assert ((await older).code, newer.text) == ("superseded", "New.")
+
+
+async def test_a_caller_that_is_gone_loses_its_lease(nats_server: NatsServer) -> None:
+    async with outside(nats_server) as gateway:
+        gateway.a.play([play.Send(play.ROLE), *[*play.texts("word "), play.Wait(0.1)] * 100])
+        answer = await gateway.nats(tier="fast", lease_s=0.3)
+        assert answer.code == "lease_over"
+        await gateway.a.until(lambda: gateway.a.cancelled == 1)
+
+
+async def test_a_new_configuration_drops_no_stream_and_a_broken_one_is_refused(nats_server: NatsServer) -> None:
+    async with outside(nats_server) as gateway:
+        gateway.a.play([*play.answer("Old ")[:2], play.Wait(0.4), *play.texts("way."), play.Wait(0.4), *play.ending()])
+        running = asyncio.create_task(gateway.nats(tier="fast"))
+        await gateway.a.until(lambda: gateway.a.opened == 1)
+        gateway.file.write_text("[tiers.standard]\ncandidates = ['nobody']\n")
+        await _until(gateway, "refused")
+        gateway.write(more='[models.c-model]\nprovider = "b"\nname = "c"\n')
+        await _until(gateway, "taken")
+        assert (await running).text == "Old way."
+        gateway.b.play(play.answer("I am C."))
+        assert (await gateway.nats(model="c-model")).text == "I am C."
+
+
+async def _until(gateway: Outside, result: str) -> None:
+    async with asyncio.timeout(10):
+        while not await gateway.metric(f'parley_llm_reloads_total{{result="{result}"}}'):
+            await asyncio.sleep(0.05)
