@@ -27,6 +27,7 @@ import psutil
 import uvloop
 
 from parley_mesh.jetstream import NatsBus
+from parley_mesh.topology import apply
 from parley_proto import subjects
 from parley_proto.envelope import encode, new_id, now_ms
 from parley_proto.llm import ChatMessage, CompletionRequest
@@ -282,6 +283,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         server = await enter(NatsServer())
+        await apply(await server.connect(), (), shards=0)
         upstream = await enter(provider(options, options.interval_ms))
         url, watched = await enter(gateway(server, upstream))
         session = await enter(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))

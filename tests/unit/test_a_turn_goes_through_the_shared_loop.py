@@ -17,7 +17,7 @@ from parley_proto.broadcast import Notice
 from parley_proto.conversation import Delta, Live
 from parley_proto.envelope import decode, encode, now_ms
 from parley_proto.errors import PermanentError, TransientError
-from parley_proto.llm import CompletionRequest, Failed, Finished, TextDelta, ToolCall, ToolCalled, Usage
+from parley_proto.llm import CompletionRequest, Failed, Finished, StreamReset, TextDelta, ToolCall, ToolCalled, Usage
 from parley_proto.rag import Passage, SearchReply
 from parley_proto.specialist import (
     AssignTurn,
@@ -230,14 +230,27 @@ async def test_notices_in_force_stand_before_the_customers_words() -> None:
 
 
 async def test_a_model_that_passes_out_is_asked_again_from_the_start() -> None:
-    scene = Scene([TextDelta("Hal"), Failed("upstream", "Cut.", True)], say("Hello, what is it?"))
+    scene = Scene([TextDelta("Hal"), Failed("internal", "Cut.", True)], say("Hello, what is it?"))
     assert (await scene.answer()).text == "Hello, what is it?"
     assert [live.offset for live in scene.live if isinstance(live, Delta)] == [0, 0, 3]
 
 
+async def test_words_that_the_gateway_takes_back_are_not_in_the_answer() -> None:
+    scene = Scene([TextDelta("Hal"), StreamReset(2, "stream_cut"), *say("Hello, what is it?")])
+    assert (await scene.answer()).text == "Hello, what is it?"
+    assert [live.offset for live in scene.live if isinstance(live, Delta)] == [0, 0, 3]
+
+
+async def test_what_the_gateway_has_tried_twice_is_not_tried_again_by_the_specialist() -> None:
+    scene = Scene([Failed("provider_error", "The provider failed.", True)], say("Too much."))
+    with pytest.raises(PermanentError):
+        await scene.answer()
+    assert len(scene.requests) == 1
+
+
 async def test_a_model_that_stays_away_gives_the_turn_back_and_one_that_refuses_ends_it() -> None:
     with pytest.raises(TransientError):
-        await Scene(*[[Failed("down", "Down.", True)]] * 20).answer()
+        await Scene(*[[Failed("provider_resting", "Down.", True)]] * 20).answer()
     with pytest.raises(PermanentError):
         await Scene([Failed("content_filter", "No.", False)]).answer()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from parley_mesh.topology import KEYS_BUCKET, LANES, SPECIALISTS_BUCKET, shard_consumer, turn_consumer
+from parley_mesh.topology import BUDGETS_BUCKET, KEYS_BUCKET, LANES, SPECIALISTS_BUCKET, shard_consumer, turn_consumer
 from parley_proto import subjects
 
 OPERATOR = "operator"
@@ -76,7 +76,8 @@ def _rag(_shards: int) -> tuple[list[str], list[str]]:
 
 
 def _llm(_shards: int) -> tuple[list[str], list[str]]:
-    return [], ["llm.complete.*", "llm.cancel.*", "llm.renew.*", subjects.LLM_EMBED]
+    publish = [f"$KV.{BUDGETS_BUCKET}.*", *_bucket_tail(BUDGETS_BUCKET)]
+    return publish, ["llm.complete.*", "llm.cancel.*", "llm.renew.*", subjects.LLM_EMBED]
 
 
 def _archiver(_shards: int) -> tuple[list[str], list[str]]:

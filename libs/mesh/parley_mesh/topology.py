@@ -19,6 +19,9 @@ SHARD_ACK_WAIT_S = 5
 TURN_ACK_WAIT_S = 6
 KEYS_BUCKET = "keys"
 SPECIALISTS_BUCKET = "specialists"
+BUDGETS_BUCKET = "budgets"
+# Longer than the longest window of a budget.
+_BUDGETS_AGE_S = 40 * 86400
 _EXISTS = {10058, 10148}
 
 
@@ -59,7 +62,8 @@ def streams(settings: TopologySettings) -> list[dict[str, Any]]:
         "max_msgs": 10_000,
         "discard": "old",
     }
-    return [log, broadcast, _bucket(SPECIALISTS_BUCKET, settings), _bucket(KEYS_BUCKET, settings)]
+    budgets = _bucket(BUDGETS_BUCKET, settings) | {"max_age": _BUDGETS_AGE_S * SECOND}
+    return [log, broadcast, budgets, _bucket(SPECIALISTS_BUCKET, settings), _bucket(KEYS_BUCKET, settings)]
 
 
 def consumers(specialties: Sequence[str], shards: int, settings: TopologySettings) -> list[dict[str, Any]]:

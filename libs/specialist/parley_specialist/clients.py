@@ -32,6 +32,9 @@ SILENCE_S = 4.0
 # The gateway drops a completion whose caller was not heard of for that long.
 LEASE_S = 5.0
 RENEW_S = 1.5
+# Where no provider was asked, asking again later is no retry. All other failures the gateway has tried to mend
+# itself: retries of two layers would multiply.
+_NOT_ASKED = ("overloaded", "provider_resting", "lease_over", "internal")
 SEARCH_ONCE_S = 2.0
 
 
@@ -90,8 +93,8 @@ class Model:
                     result = Completion()
                 case Finished():
                     result.finished = event
-                case Failed(code, message, retryable):
-                    raise (TransientError if retryable else PermanentError)(message, code=code)
+                case Failed(code, message):
+                    raise (TransientError if code in _NOT_ASKED else PermanentError)(message, code=code)
         if result.finished is None:
             raise TransientError("The model's answer ended without a finish.", code="cut_short")
         return result

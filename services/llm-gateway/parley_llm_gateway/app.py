@@ -10,6 +10,7 @@ from parley_llm_gateway.handlers import completing, embedding, naming
 from parley_llm_gateway.models import Models
 from parley_llm_gateway.reload import Reload, read
 from parley_llm_gateway.settings import Settings
+from parley_llm_gateway.spending import Spending
 from parley_llm_gateway.web import web
 from parley_mesh.endpoints import Endpoint
 from parley_mesh.runner import Mesh, Service
@@ -30,15 +31,19 @@ async def build(settings: Settings, mesh: Mesh, models: Models | None = None) ->
         await mesh.bus.listen(ALL_RENEWALS, naming(completions.running.renew)),
     ]
     reload = Reload(settings, completions)
+    spending = Spending(mesh.client, mesh.bus, completions)
+    await spending.read()
     door = Door(lambda: completions.plant.config.callers)
     http: Any = web(completions, door, max_bytes=settings.max_request_bytes, total_s=settings.total_s)
     limit = settings.max_running + SPARE
 
     async def start() -> None:
+        spending.start()
         reload.start()
 
     async def close() -> None:
         await reload.stop()
+        await spending.stop()
         for subscription in listening:
             await subscription.close()
         await completions.plant.retire(None, 0.0)

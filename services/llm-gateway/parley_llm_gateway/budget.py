@@ -40,10 +40,13 @@ class _Account(msgspec.Struct):
 class Budgets:
     """The accounts of all limits; windows begin at multiples of their length since 1970."""
 
-    def __init__(self, limits: Sequence[LimitConfig], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, limits: Sequence[LimitConfig], clock: Callable[[], float] = time.time, previous: Budgets | None = None
+    ) -> None:
+        """`previous` hands its accounts over, with what is reserved on them."""
         self._limits = tuple(limits)
         self._clock = clock
-        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._accounts: OrderedDict[str, _Account] = previous._accounts if previous else OrderedDict()
 
     def reserve(self, tenant: str, key: str, conversation: str, amount: int | None) -> Reservation:
         """Set `amount` aside at every limit that applies, or at none.
@@ -67,9 +70,13 @@ class Budgets:
             account.reserved += amount or 0
         return Reservation(held, amount or 0)
 
-    def snapshot(self) -> dict[str, int]:
-        """What was spent, by `scope/name/window`."""
-        return {name: account.spent + account.absorbed for name, account in self._accounts.items()}
+    def own(self) -> dict[str, int]:
+        """What was spent here, by `scope/name/window`; conversations are too many to be told to others."""
+        return {
+            name: account.spent
+            for name, account in self._accounts.items()
+            if account.spent and not name.startswith("conversation/")
+        }
 
     def absorb(self, others: Mapping[str, int]) -> None:
         """Count what was spent elsewhere: by other instances, or by this one before it was started again."""

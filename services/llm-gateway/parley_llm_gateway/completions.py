@@ -89,8 +89,10 @@ class Completions:
                     yield event
         finally:
             self.running.leave(run)
-            await run.stop()
-            work.close()
+            try:
+                await run.stop()
+            finally:
+                work.close()
 
     def _accept(self, request: CompletionRequest, outbox: Outbox) -> _Work:
         try:

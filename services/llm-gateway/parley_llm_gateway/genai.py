@@ -62,6 +62,14 @@ def attempt_span(request: CompletionRequest, model: str, provider: Provider, att
         span.end()
 
 
+@contextmanager
+def embeddings_span(model: str, provider: Provider) -> Iterator[None]:
+    """A CLIENT span `embeddings <model>` around one call for vectors."""
+    attributes = {OPERATION: "embeddings", PROVIDER: provider.name, REQUEST_MODEL: model}
+    with tracer().start_as_current_span(f"embeddings {model}", kind=SpanKind.CLIENT, attributes=attributes):
+        yield
+
+
 def record(span: Span, finished: Finished) -> None:
     """What the model answered with, in numbers."""
     span.set_attributes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from parley_llm_gateway import routing
+from parley_llm_gateway import genai, routing
 from parley_llm_gateway.batching import Batcher
 from parley_llm_gateway.budget import Budgets
 from parley_llm_gateway.cache import Cache
@@ -34,7 +34,7 @@ class Models:
         self.cache: Cache = previous.cache if previous else _cache(config)
         self.sticky: Sticky = previous.sticky if previous else Sticky()
         self.retries = RetryBudget(config.retries.share, config.retries.floor)
-        self.budgets = self._budgets(previous)
+        self.budgets: Budgets = Budgets(config.limits, previous=previous.budgets if previous else None)
         for name, provider in config.providers.items():
             self.providers[name] = _kept(previous, provider) or opens(provider)
         for name in config.models:
@@ -79,14 +79,6 @@ class Models:
         same = old and old.model == model and old.provider is provider and previous and _rules(previous) == _rules(self)
         return old if old and same else Target(model, self.config.providers[model.provider], provider, self.config)
 
-    def _budgets(self, previous: Models | None) -> Budgets:
-        if previous and previous.config.limits == self.config.limits:
-            return previous.budgets
-        budgets = Budgets(self.config.limits)
-        if previous:
-            budgets.absorb(previous.budgets.snapshot())
-        return budgets
-
     async def _idle(self, provider: str, patience_s: float) -> None:
         mine = [target for target in self.targets.values() if target.model.provider == provider]
         try:
@@ -108,10 +100,12 @@ def _cache(config: Config) -> Cache:
 
 def _batcher(target: Target) -> Batcher:
     async def upstream(texts: Sequence[str], dimensions: int | None) -> Vectors:
+        async def work() -> Vectors:
+            with genai.embeddings_span(target.model.id, target.provider):
+                return await target.provider.embed(texts, target.model.name, dimensions)
+
         slot = await entered(target, "", _EMBED_S)
-        return await target.guarded(
-            lambda: target.provider.embed(texts, target.model.name, dimensions), slot, silent_first()
-        )
+        return await target.guarded(work, slot, silent_first())
 
     return Batcher(upstream)
 

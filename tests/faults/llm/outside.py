@@ -16,6 +16,7 @@ import aiohttp
 import msgspec
 
 from parley_mesh.jetstream import NatsBus
+from parley_mesh.topology import apply
 from parley_proto import subjects
 from parley_proto.envelope import decode, encode, new_id, now_ms
 from parley_proto.errors import ParleyError
@@ -167,6 +168,7 @@ async def outside(server: NatsServer, **options: Any) -> AsyncIterator[Outside]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file, port = folder / "llm.toml", free_port()
         file.write_text(config(a, b, **options))
+        await apply(await server.connect(), (), shards=0)
         process = _start(server, file, port)
         stack.callback(_end, process)
         url = f"http://127.0.0.1:{port}"

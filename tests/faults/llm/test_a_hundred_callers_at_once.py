@@ -78,6 +78,19 @@ async def test_a_budget_for_ten_lets_ten_of_a_hundred_through(nats_server: NatsS
         assert (await gateway.ask(path, max_tokens=100)).done
 
 
+async def test_a_budget_holds_for_all_instances_and_across_a_restart(nats_server: NatsServer) -> None:
+    budget = '[[budgets]]\nscope = "tenant"\namount = "0.000015"\nwindow = "forever"'
+    async with outside(nats_server, more=budget) as first:
+        assert (await first.ask("http", max_tokens=1)).done
+        client = await nats_server.connect()
+        async with asyncio.timeout(10):
+            while not (await client.jetstream().stream_info("KV_budgets")).state.messages:
+                await asyncio.sleep(0.05)
+    async with outside(nats_server, more=budget) as second:
+        assert (await second.ask("http", max_tokens=1)).code == "insufficient_quota"
+        assert not second.a.requests
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_full_queue_says_so_early(nats_server: NatsServer, path: str) -> None:
     async with outside(nats_server, most=2) as gateway:
