@@ -13,7 +13,7 @@ from llm_provider_fixtures import gateway, settings_for
 from test_openai_clients_speak_to_the_llm_gateway import served
 
 from parley_llm_gateway.completions import Bounds, Completions
-from parley_llm_gateway.config import parse
+from parley_llm_gateway.config_file import parse
 from parley_llm_gateway.models import Models
 from parley_testkit import fake_provider as play
 from parley_testkit.fake_provider import MODEL, FakeProvider

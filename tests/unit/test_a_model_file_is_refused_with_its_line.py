@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from parley_llm_gateway.config import OFFLINE_MODEL, Config, from_settings, parse
+from parley_llm_gateway.config import OFFLINE_MODEL, Config, from_settings
+from parley_llm_gateway.config_file import parse
 from parley_llm_gateway.prices import Price, cost, estimate
 from parley_llm_gateway.settings import Settings
 from parley_proto.errors import SettingsError

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from parley_llm_gateway.config import Config, parse
+from parley_llm_gateway.config import Config
+from parley_llm_gateway.config_file import parse
 from parley_llm_gateway.routing import Health, Need, Sticky, plan
 from parley_proto.errors import PermanentError
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from parley_llm_gateway import metrics
 from parley_llm_gateway.completions import Completions
-from parley_llm_gateway.config import Config, from_settings, parse
+from parley_llm_gateway.config import Config, from_settings
+from parley_llm_gateway.config_file import parse
 from parley_llm_gateway.models import Models
 from parley_llm_gateway.settings import Settings
 from parley_mesh.tasks import end

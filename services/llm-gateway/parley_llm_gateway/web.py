@@ -168,8 +168,9 @@ async def _refuse(exchange: Exchange, code: str, message: str, retry_after: floa
         return
     status = openai_api.status_of(code)
     # We have tried again already where it can help: retries of several layers would multiply.
-    headers = {"x-should-retry": "false"}
-    if status == 429:
-        headers = {"retry-after": str(max(1, math.ceil(retry_after or 1)))}
+    again = status == 429 and code != "over_budget"
+    headers = {} if again else {"x-should-retry": "false"}
+    if again or (status == 429 and retry_after):
+        headers["retry-after"] = str(max(1, math.ceil(retry_after or 1)))
     shape = anthropic_api if exchange.path == "/v1/messages" else openai_api
     await exchange.reply(status, shape.error_body(code, message), headers)
