@@ -214,8 +214,10 @@ async def cancels(url: str, upstream: str, bus: NatsBus, count: int = 100) -> di
             delays = sorted(at - asked_at for at in left)
             late = sum(delay > 0.05 for delay in delays)
             found[path] = {"late_50_ms": late, "median_ms": 1000 * delays[count // 2], "worst_ms": 1000 * delays[-1]}
-            print(f"cancel {path}: {late} of {count} later than 50 ms, median {1000 * delays[count // 2]:.1f} ms, "
-                  f"worst {1000 * delays[-1]:.1f} ms")
+            print(
+                f"cancel {path}: {late} of {count} later than 50 ms, median {1000 * delays[count // 2]:.1f} ms, "
+                f"worst {1000 * delays[-1]:.1f} ms"
+            )
         metrics = await (await session.get(url.replace("/v1", "/metrics"))).text()
     lines = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("parley_llm_settled_total"))
     return found | {"settled": float(lines.get("parley_llm_settled_total", 0))}
@@ -274,8 +276,9 @@ async def litellm(options: argparse.Namespace, upstream: str) -> Row | None:
         await until_up(f"http://127.0.0.1:{port}/health/liveliness", 120)
         fewer = argparse.Namespace(**vars(options) | {"streams": min(options.streams, 300)})
         async with aiohttp.ClientSession() as session:
-            return await measure("litellm HTTP", over_http(session, f"http://127.0.0.1:{port}/v1"),
-                                 psutil.Process(child.pid), fewer)
+            return await measure(
+                "litellm HTTP", over_http(session, f"http://127.0.0.1:{port}/v1"), psutil.Process(child.pid), fewer
+            )
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:

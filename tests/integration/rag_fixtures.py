@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rag_service import Rag, Start, paper_mesh
 
+from parley_embedding.minilm import MiniLM, load
 from parley_mesh.runner import Service
 from parley_rag.app import build
-from parley_rag.minilm import MiniLM, load
 from parley_rag.settings import Settings
 
 

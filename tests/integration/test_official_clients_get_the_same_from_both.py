@@ -142,9 +142,7 @@ async def _configured(text: str) -> AsyncIterator[str]:
 async def _message(url: str, **more: Any) -> dict[str, Any]:
     client = anthropic.AsyncAnthropic(base_url=url.removesuffix("/v1"), api_key="unused", max_retries=0, timeout=10)
     asked: list[Any] = [{"role": "user", "content": "Where is ORD-7?"}]
-    async with client.messages.stream(
-        model=MODEL, max_tokens=99, system="Be kind.", messages=asked, **more
-    ) as stream:
+    async with client.messages.stream(model=MODEL, max_tokens=99, system="Be kind.", messages=asked, **more) as stream:
         message = await stream.get_final_message()
     found = message.to_dict()
     usage: Any = found["usage"]

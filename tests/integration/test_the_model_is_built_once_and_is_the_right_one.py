@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parley_embedding.minilm import MiniLM, build_graph, load
 from parley_proto.errors import SettingsError
 from parley_rag.adapters import Vector
-from parley_rag.minilm import MiniLM, build_graph, load
 
 pytest_plugins = ("rag_fixtures",)
 
@@ -21,7 +21,7 @@ FIRST = [
     [0.0071037, -0.0156240, 0.0169912, 0.0486636],
     [-0.0606268, 0.0399649, 0.0322262, 0.0488914],
 ]
-_LOAD = "from pathlib import Path; from parley_rag.minilm import load; import sys; load(Path(sys.argv[1]), 'fp32', 1)"
+_LOAD = "import pathlib, sys; from parley_embedding.minilm import load; load(pathlib.Path(sys.argv[1]), 'fp32', 1)"
 
 
 def cosines(vectors: Vector) -> Vector:

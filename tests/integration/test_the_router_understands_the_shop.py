@@ -6,7 +6,7 @@ import pytest
 from rag_service import shared
 
 from parley_conversation.routing import Router
-from parley_rag.minilm import MiniLM
+from parley_embedding.minilm import MiniLM
 from parley_testkit.requirements import project_root
 
 pytest_plugins = ("rag_fixtures",)

@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from parley_conversation.routing import HEAD, About, Router
-from parley_rag.minilm import MODEL, load
+from parley_embedding.minilm import MODEL, load
 
 LABELS = ["billing", "technical", "account", "returns", "escalation", "none"]
 SETS = ["banking77", "clinc150", "bitext", "hint3", "multidogo"]

@@ -60,4 +60,3 @@ class Embeddings:
         if "embeddings" not in target.model.capabilities:
             raise PermanentError(f"The model {name[:60]!r} makes no embeddings.", code="no_candidate")
         return target
-

@@ -33,9 +33,7 @@ tokens = Histogram(
 attempts = Counter(
     "parley_llm_attempts_total", "Calls to a provider; code is ok or why it failed.", ["provider", "model", "code"]
 )
-retries = Counter(
-    "parley_llm_retries_total", "Second attempts: again, or no_budget.", ["provider", "model", "result"]
-)
+retries = Counter("parley_llm_retries_total", "Second attempts: again, or no_budget.", ["provider", "model", "result"])
 fallbacks = Counter("parley_llm_fallbacks_total", "Answers that another candidate than the first gave.", ["model"])
 resets = Counter("parley_llm_resets_total", "Answers that began again after words had gone out.")
 refused = Counter("parley_llm_refused_total", "Requests refused before any provider was called.", ["code"])

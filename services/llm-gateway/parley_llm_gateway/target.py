@@ -139,4 +139,3 @@ async def entered(target: Target, tenant: str, seconds: float) -> Slot:
         return await target.limiter.enter(tenant, seconds)
     finally:
         metrics.queued.dec()
-

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from parley_embedding.minilm import load
 from parley_mesh.endpoints import Endpoint
 from parley_mesh.runner import Mesh, Service
 from parley_mesh.telemetry import log
@@ -20,7 +21,6 @@ from parley_rag.chunking import Sizes
 from parley_rag.handlers import Handlers
 from parley_rag.knowledge import Knowledge
 from parley_rag.lance import LanceStore
-from parley_rag.minilm import load
 from parley_rag.settings import Settings
 
 _RETRY_S = 3.0

@@ -3,8 +3,8 @@
 The layers follow BERT (Devlin et al. 2018) with the mean pooling and normalisation of Sentence-BERT (Reimers and
 Gurevych 2019). Largest difference from sentence-transformers: 2e-7 a component.
 
-A program of its own, `python -m parley_rag.model_graph WEIGHTS FILE PRECISION`: what building takes (400 MB for two
-seconds) is given back when it ends.
+A program of its own, `python -m parley_embedding.model_graph WEIGHTS FILE PRECISION`: what building takes (400 MB for
+two seconds) is given back when it ends.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def build_graph(weights: Path, folder: Path, precision: str) -> Path:
     graph = folder / f"{_GRAPH}-{precision}.onnx"
     if not graph.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "parley_rag.model_graph", str(weights), str(graph), precision]
+        command = [sys.executable, "-m", "parley_embedding.model_graph", str(weights), str(graph), precision]
         built = subprocess.run(command, capture_output=True, text=True, check=False)
         if built.returncode:
             lines = built.stderr.strip().splitlines() or [f"the build ended with {built.returncode}"]

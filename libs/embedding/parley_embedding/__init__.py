@@ -1,0 +1,1 @@
+"""Texts to vectors with a model that runs here: no download, no other service."""
