@@ -1,14 +1,19 @@
-"""Knowledge: search, embeddings, ingestion."""
+"""Knowledge: search, embeddings, ingestion, and what operators ask of the table."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+PUBLIC = "public"
+
 
 class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A window of a document. `score` is the cosine similarity (-1 to 1) of its best window to the query."""
+    """A window of a document. `score` is 0 to 1: how likely it answers the query.
+
+    `start` and `end` are character offsets of `text` in the document as it is stored.
+    """
 
     passage_id: str
     document: str
@@ -17,14 +22,28 @@ class Passage(msgspec.Struct, frozen=True, omit_defaults=True):
     score: float
     section: str = ""
     specialty: str = ""
+    start: int = 0
+    end: int = 0
+    source: str = ""
 
 
 class SearchRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`history` holds the customer's turns before this one, oldest first; the last two are used.
+
+    `filters` narrows what is searched (`language`, `document`, `source`, `specialty`; an unknown field is refused).
+    `groups` are those that the asker belongs to, from the session, never from a text: what is for others is not
+    searched. `at` is the day that validity is judged by, ISO 8601; today when empty.
+    """
+
     query: str
     tenant: str = "default"
     specialty: str = ""
     limit: int = 5
     mode: Literal["hybrid", "vector", "text"] = "hybrid"
+    history: list[str] = []
+    filters: dict[str, str] = {}
+    groups: list[str] = []
+    at: str = ""
 
 
 class SearchReply(msgspec.Struct, frozen=True):
@@ -46,12 +65,21 @@ class EmbedReply(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`document_id` is the key: the same id replaces. `text` is Markdown or plain text."""
+    """`document_id` is the key: the same id replaces. `text` is Markdown or plain text.
+
+    `valid_from` and `valid_until` are ISO dates, both inclusive, empty for no bound. `access` names the group that may
+    read it. `source` says where it came from, such as a file's name.
+    """
 
     document_id: str
     title: str
     text: str
     specialty: str = "general"
+    language: str = ""
+    valid_from: str = ""
+    valid_until: str = ""
+    access: str = PUBLIC
+    source: str = ""
 
 
 class IngestRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,3 +99,63 @@ class IngestReply(msgspec.Struct, frozen=True, omit_defaults=True):
     unchanged: int
     chunks: int
     skipped: list[Skipped] = []
+
+
+class IngestJob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Take in the objects of the bucket `documents` whose names start with `prefix`.
+
+    The rest are defaults for what a document does not say of itself. `clean` removes the objects when all is done:
+    uploads are of no more use then.
+    """
+
+    job_id: str
+    prefix: str
+    tenant: str = "default"
+    specialty: str = "general"
+    language: str = ""
+    valid_from: str = ""
+    valid_until: str = ""
+    access: str = PUBLIC
+    clean: bool = False
+
+
+class IngestProgress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far a job has come: kept in the bucket `ingestions` under its id, so that another instance goes on from it.
+
+    `object` and `cursor` say where to go on: the object that is being read and how much of it is done. `resumed` counts
+    how often somebody had to go on after a death. Only the first 1,000 reasons are kept, `refused` counts all.
+    """
+
+    job_id: str
+    state: Literal["waiting", "running", "done", "failed"]
+    objects: int = 0
+    objects_done: int = 0
+    object: str = ""
+    cursor: int = 0
+    documents: int = 0
+    stored: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    chunks: int = 0
+    skipped: list[Skipped] = []
+    resumed: int = 0
+    resumed_from: int = 0
+    instance: str = ""
+    reason: str = ""
+    at: int = 0
+
+
+class TableRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an operator asks of the table; `name` is a tag, a snapshot or a version, `keep` for prune."""
+
+    action: Literal["stats", "versions", "snapshots", "snapshot", "tag", "restore", "reindex", "forget"]
+    name: str = ""
+    tenant: str = ""
+
+
+class TableReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One sentence for a person, and the facts behind it."""
+
+    said: str
+    facts: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
