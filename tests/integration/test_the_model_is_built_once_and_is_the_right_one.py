@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parley_embedding.minilm import MiniLM, build_graph, load
+from parley_embedding.files import build_graph, prepare
+from parley_embedding.minilm import MiniLM, load
 from parley_proto.errors import SettingsError
 from parley_rag.adapters import Vector
 
@@ -84,3 +85,10 @@ def test_weights_that_are_damaged_are_said_and_leave_nothing(tmp_path: Path) -> 
     with pytest.raises(OSError, match="Error"):
         build_graph(tmp_path / "weights", tmp_path / "model", "fp32")
     assert os.listdir(tmp_path / "model") == ["minilm-v1-fp32.lock"]
+
+
+def test_a_graph_that_is_damaged_is_named(tmp_path: Path) -> None:
+    graph = prepare(tmp_path, "fp32").graph
+    graph.write_bytes(graph.read_bytes()[:1_000_000])
+    with pytest.raises(SettingsError, match=r"minilm-v1-fp32.onnx can't be loaded: delete it"):
+        load(tmp_path, "fp32", 1)
