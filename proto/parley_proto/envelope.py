@@ -26,13 +26,15 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who speaks, as the gateway authenticated them; never taken from a message's text.
 
-    `principal` may open the conversation; `customer_id` is the record that the tools work on.
+    `principal` may open the conversation; `customer_id` is the record that the tools work on; `groups` are what the
+    host says that they belong to, and what documents they may read by.
     """
 
     tenant: str
     principal: str
     customer_id: str
     name: str = ""
+    groups: list[str] = []
 
 
 def encode(message: msgspec.Struct) -> bytes:

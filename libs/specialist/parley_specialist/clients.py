@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from parley_mesh.bus import Bus
 from parley_mesh.telemetry import inject, log
 from parley_proto import subjects
-from parley_proto.envelope import DEADLINE, decode, encode, new_id, now_ms
+from parley_proto.envelope import DEADLINE, Identity, decode, encode, new_id, now_ms
 from parley_proto.errors import ParleyError, PermanentError, TransientError
 from parley_proto.llm import (
     CompletionEvent,
@@ -36,6 +36,7 @@ RENEW_S = 1.5
 # itself: retries of two layers would multiply.
 _NOT_ASKED = ("overloaded", "provider_resting", "lease_over", "internal")
 SEARCH_ONCE_S = 2.0
+QUERY_CHARACTERS = 2_000
 
 
 class Completion:
@@ -115,8 +116,20 @@ class Knowledge:
         self._timeout_s = timeout_s
         self._limit = limit
 
-    async def search(self, question: str, tenant: str, specialty: str) -> list[Passage] | None:
-        request = encode(SearchRequest(question[:2000], tenant, specialty, self._limit))
+    async def search(
+        self, question: str, history: Sequence[str], identity: Identity, specialty: str
+    ) -> list[Passage] | None:
+        """`history` holds the customer's turns before this one, oldest first."""
+        request = encode(
+            SearchRequest(
+                question[:QUERY_CHARACTERS],
+                identity.tenant,
+                specialty,
+                self._limit,
+                history=[turn[:QUERY_CHARACTERS] for turn in history],
+                groups=identity.groups,
+            )
+        )
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(TransientError),

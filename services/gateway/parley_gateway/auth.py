@@ -19,6 +19,8 @@ from parley_proto.envelope import now_ms
 from parley_proto.errors import PermanentError
 
 MAX_TOKEN = 8192
+MAX_GROUPS = 32
+_GROUP = re.compile(r"\A[a-z0-9][a-z0-9-]{0,62}\Z")
 _TENANT = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z")
 
 
@@ -69,7 +71,8 @@ class Authenticator:
         if not principal or principal == ANONYMOUS or not _TENANT.match(tenant):
             raise Refused("The token is not valid: its sub or tenant can't be used here.")
         customer = _text(claims, "customer_id", principal)
-        return Session(tenant, principal, customer, _text(claims, "name", ""), int(float(claims["exp"]) * 1000))
+        until = int(float(claims["exp"]) * 1000)
+        return Session(tenant, principal, customer, _text(claims, "name", ""), until, _groups(claims))
 
 
 def _text(claims: Mapping[str, Any], name: str, default: str) -> str:
@@ -77,6 +80,15 @@ def _text(claims: Mapping[str, Any], name: str, default: str) -> str:
     if not isinstance(value, str) or len(value) > MAX_ID or (value and not value.isprintable()):
         raise Refused(f"The token is not valid: its claim {name} must be a short text.")
     return value
+
+
+def _groups(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the host says the customer belongs to: it opens documents that are for that group."""
+    value = claims.get("groups", [])
+    named = isinstance(value, list) and all(isinstance(one, str) and _GROUP.match(one) for one in value)
+    if not named or len(value) > MAX_GROUPS:
+        raise Refused(f"The token is not valid: its claim groups must be a list of at most {MAX_GROUPS} short names.")
+    return tuple(value)
 
 
 class _Ticket(msgspec.Struct, frozen=True):

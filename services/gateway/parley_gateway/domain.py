@@ -36,6 +36,7 @@ class Session(msgspec.Struct, frozen=True):
     customer_id: str = ""
     name: str = ""
     expires_at: int = 0
+    groups: tuple[str, ...] = ()
 
     def owns(self, identity: Identity) -> bool:
         return identity.tenant == self.tenant and identity.principal == self.principal
@@ -44,7 +45,7 @@ class Session(msgspec.Struct, frozen=True):
 def identity(session: Session, conversation: str, demo_customers: int) -> Identity:
     """Who speaks in `conversation`; an anonymous visitor is given one of the demo customers, always the same."""
     customer = session.customer_id or demo_customer(conversation, demo_customers)
-    return Identity(session.tenant, session.principal, customer, session.name)
+    return Identity(session.tenant, session.principal, customer, session.name, list(session.groups))
 
 
 def demo_customer(conversation: str, count: int) -> str:
