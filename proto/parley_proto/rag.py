@@ -122,8 +122,9 @@ class IngestJob(msgspec.Struct, frozen=True, omit_defaults=True):
 class IngestProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far a job has come: kept in the bucket `ingestions` under its id, so that another instance goes on from it.
 
-    `object` and `cursor` say where to go on: the object that is being read and how much of it is done. `resumed` counts
-    how often somebody had to go on after a death. Only the first 1,000 reasons are kept, `refused` counts all.
+    `object` and `cursor` say where to go on: the object that is being read and how much of it is done, -1 for all.
+    `resumed` counts how often somebody had to go on after a death, `resumed_from` is what was done by then. Only the
+    first 200 reasons are kept, `refused` counts all.
     """
 
     job_id: str
@@ -146,11 +147,11 @@ class IngestProgress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TableRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an operator asks of the table; `name` is a tag, a snapshot or a version, `keep` for prune."""
+    """What an operator asks of the table; `name` is a tag, a snapshot, a version or a document."""
 
     action: Literal["stats", "versions", "snapshots", "snapshot", "tag", "restore", "reindex", "forget"]
     name: str = ""
-    tenant: str = ""
+    tenant: str = "default"
 
 
 class TableReply(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -21,6 +21,14 @@ PEERS = "mesh.conversation.peers"
 RAG_SEARCH = "rag.search"
 RAG_EMBED = "rag.embed"
 RAG_INGEST = "rag.ingest"
+RAG_TABLE = "rag.table"
+# Core NATS, to every instance: the table was replaced, forget what was remembered of it.
+RAG_CHANGED = "rag.changed"
+INGEST_STREAM = "ingest"
+INGEST_JOBS = "ingest.jobs"
+INGESTIONS_BUCKET = "ingestions"
+DOCUMENTS_BUCKET = "documents"
+DOCUMENTS_STREAM = f"OBJ_{DOCUMENTS_BUCKET}"
 SPECIALISTS_STREAM = "KV_specialists"
 CARDS = "$KV.specialists.>"
 ARCHIVE_TRANSCRIPT = "archive.transcript"
@@ -97,6 +105,11 @@ def consult(asker: str, consult_id: str) -> str:
 
 def complete(tier: str) -> str:
     return f"llm.complete.{_token(tier)}"
+
+
+def ingestion(job_id: str) -> str:
+    """How far an ingestion has come."""
+    return f"$KV.{INGESTIONS_BUCKET}.{_id(job_id)}"
 
 
 def cancel(request_or_turn: str) -> str:

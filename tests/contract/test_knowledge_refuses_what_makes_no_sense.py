@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,16 @@ from parley_proto.envelope import decode
 from parley_proto.errors import PermanentError
 from parley_proto.rag import IngestReply, SearchReply
 from parley_rag.adapters import Vector
-from parley_rag.batching import Encoder
+from parley_rag.answers import Answers
 from parley_rag.chunking import Sizes
+from parley_rag.embedding import Encoder, InProcess
 from parley_rag.handlers import Handlers
 from parley_rag.knowledge import Knowledge
-from parley_rag.lance import DIMENSIONS, LanceStore
+from parley_rag.lance import LanceStore
+from parley_rag.queries import QueryWorkers
+from parley_rag.writer import Writer
 
+DIMENSIONS = 384
 OK = {"document_id": "ok", "title": "Refunds", "text": "Five working days."}
 
 
@@ -31,12 +35,24 @@ class PaperModel:
 
 
 @pytest.fixture
-async def handlers(tmp_path: Path) -> Handlers:
-    encoder = Encoder(PaperModel(), batch_size=8, cache_size=8)
-    store = LanceStore(tmp_path)
+async def handlers(tmp_path: Path) -> AsyncIterator[Handlers]:
+    encoder = Encoder(InProcess(PaperModel()), batch_size=8, cache_size=8)
+    store = LanceStore(tmp_path, PaperModel.name, DIMENSIONS)
     await store.create()
-    knowledge = Knowledge(store, encoder, sizes=Sizes(), floor=0.4, candidates=10)
-    return Handlers(knowledge, encoder, lambda: "")
+    workers = QueryWorkers(least=1, most=2, waiting=10)
+    knowledge = Knowledge(
+        store,
+        encoder,
+        Writer(tmp_path),
+        answers=Answers(10),
+        workers=workers,
+        sizes=Sizes(),
+        floor=0.4,
+        candidates=10,
+    )
+    yield Handlers(knowledge, encoder, lambda: "")
+    await workers.close()
+    await encoder.close()
 
 
 def data(**fields: Any) -> bytes:
@@ -88,6 +104,10 @@ async def test_bytes_that_are_no_request_are_malformed_everywhere(handlers: Hand
         ({"query": "q", "specialty": "billing') OR (1=1"}, "bad_specialty", "can't be a specialty"),
         ({"query": "q", "specialty": "Billing"}, "bad_specialty", "use a-z, 0-9 and dashes"),
         ({"query": "q", "specialty": "a\r\nb"}, "bad_specialty", "can't be a specialty"),
+        ({"query": "q", "history": ["x" * 102_400]}, "query_too_long", "has 102,400 characters"),
+        ({"query": "q", "history": ["x"] * 51}, "query_too_long", "51 earlier turns are too many"),
+        ({"query": "q", "filters": {"colour": "red"}}, "unknown_filter", "There is no field 'colour' to filter by"),
+        ({"query": "q", "at": "soon"}, "bad_day", "'soon' is no date"),
     ],
 )
 async def test_a_search_that_makes_no_sense_is_refused_in_a_sentence(
@@ -143,6 +163,10 @@ BAD_DOCUMENTS = [
     ({"title": "t" * 301}, "its title is longer than 300 characters"),
     ({"specialty": "Bill ing"}, "'Bill ing' can't be a specialty"),
     ({"specialty": ""}, "'' can't be a specialty"),
+    ({"access": "Every One"}, "'Every One' can't be a group that may read it"),
+    ({"language": "german"}, "'german' is no language"),
+    ({"valid_from": "soon"}, "is no date"),
+    ({"valid_from": "2026-02-01", "valid_until": "2026-01-01"}, "its valid_until is before its valid_from"),
     ({"text": " \n "}, "it has no text"),
     ({"text": "## Only a heading\n"}, "it has no words"),
     ({"text": "w " * 500_001}, "its text is longer than 1,000,000 characters"),
@@ -164,7 +188,7 @@ async def test_the_last_of_two_documents_with_one_id_is_stored(handlers: Handler
     reply: IngestReply = decode(await handlers.ingest(data(documents=documents), {}), IngestReply)
     assert (reply.stored, [one.reason for one in reply.skipped]) == (
         1,
-        ["the same document_id comes again later in this request"],
+        ["the same document_id comes again later in this batch"],
     )
     found: SearchReply = decode(await handlers.search(data(query="days"), {}), SearchReply)
     assert [passage.text for passage in found.passages] == ["Five working days."]

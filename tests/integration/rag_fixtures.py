@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from rag_service import Rag, Start, paper_mesh
+from rag_service import Rag, Start, mesh_on
 
 from parley_embedding.minilm import MiniLM, load
 from parley_mesh.runner import Service
 from parley_rag.app import build
+from parley_rag.embedding import InProcess
 from parley_rag.settings import Settings
+from parley_testkit.nats_server import NatsServer
 
 
 @pytest.fixture(scope="session")
@@ -34,13 +36,13 @@ def model_folder(factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def start(model: MiniLM, tmp_path: Path) -> AsyncIterator[Start]:
+async def start(model: MiniLM, tmp_path: Path, nats_server: NatsServer) -> AsyncIterator[Start]:
     """Starts the service on `tmp_path`, without articles unless the test says otherwise; closed at the end."""
     running: list[Service] = []
 
     async def begin(folder: Path = tmp_path, **settings: object) -> Rag:
         chosen = Settings(**({"data_dir": str(folder), "knowledge_dir": "none"} | settings))  # type: ignore[arg-type]
-        service = await build(chosen, paper_mesh(), model)
+        service = await build(chosen, await mesh_on(nats_server), InProcess(model))
         running.append(service)
         await service.start()
         return Rag(service)

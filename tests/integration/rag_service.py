@@ -7,9 +7,8 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from parley_mesh.memory import MemoryBus
+from parley_mesh.jetstream import NatsBus
 from parley_mesh.runner import Mesh, Service
-from parley_mesh.settings import MeshSettings
 from parley_proto import subjects
 from parley_proto.envelope import decode, encode
 from parley_proto.rag import (
@@ -21,8 +20,11 @@ from parley_proto.rag import (
     Passage,
     SearchReply,
     SearchRequest,
+    TableReply,
+    TableRequest,
 )
 from parley_testkit import requirements
+from parley_testkit.nats_server import NatsServer
 
 WAIT_S = 30.0
 
@@ -49,6 +51,11 @@ class Rag:
         reply: IngestReply = decode(data, IngestReply)
         return reply
 
+    async def table(self, action: str, name: str = "") -> TableReply:
+        data = await self.ask(subjects.RAG_TABLE, encode(TableRequest(action, name)))  # type: ignore[arg-type]
+        reply: TableReply = decode(data, TableReply)
+        return reply
+
     async def embed(self, *texts: str) -> EmbedReply:
         reply: EmbedReply = decode(await self.ask(subjects.RAG_EMBED, encode(EmbedRequest(list(texts)))), EmbedReply)
         return reply
@@ -62,9 +69,10 @@ class Rag:
 Start = Callable[..., Awaitable[Rag]]
 
 
-def paper_mesh() -> Mesh:
-    """Nothing here speaks on NATS: rag only answers."""
-    return Mesh("rag", MeshSettings(), MemoryBus(), None, "rag-test")  # type: ignore[arg-type]
+async def mesh_on(server: NatsServer) -> Mesh:
+    """What rag gets to build itself from, with the rights that it has in real life."""
+    client = await server.connect("rag")
+    return Mesh("rag", server.settings("rag"), NatsBus(client), client, "rag-test")
 
 
 def shared(name: str) -> Path:

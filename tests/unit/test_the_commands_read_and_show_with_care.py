@@ -9,15 +9,14 @@ import pytest
 
 from parley_cli.args import parser
 from parley_cli.commands.conversations import line_of
-from parley_cli.commands.kb import batches, read
 from parley_cli.commands.logs import last_lines
 from parley_cli.errors import CommandError
 from parley_cli.supervise.probe import http_reason
 from parley_cli.supervise.process import rotate, said_last
 from parley_cli.survey import service_of
 from parley_cli.table import print_table
+from parley_cli.uploads import files_of
 from parley_proto.archive import Record
-from parley_proto.rag import Document
 
 
 def test_the_last_lines_are_the_last_and_an_unfinished_one_waits(tmp_path: Path) -> None:
@@ -64,31 +63,19 @@ def test_the_last_words_of_a_child_are_put_plainly(tmp_path: Path, written: str,
     assert said_last(tmp_path / "never-started.log") == ""
 
 
-def test_documents_are_grouped_so_that_each_message_fits() -> None:
-    small = [Document(f"d{number}", "t", "x" * 1000) for number in range(100)]
-    groups = batches(small)
-    assert [document for group in groups for document in group] == small
-    assert max(len(group) for group in groups) <= 32
-    large = [Document(f"d{number}", "t", "x" * 300_000) for number in range(3)]
-    assert [len(group) for group in batches(large)] == [1, 1, 1]
-    assert batches([]) == []
-
-
-def test_a_folder_is_read_with_paths_as_ids_and_other_files_are_left_alone(tmp_path: Path) -> None:
+def test_a_folder_is_sent_with_paths_as_names_and_what_is_hidden_stays(tmp_path: Path) -> None:
     (tmp_path / "billing").mkdir()
-    (tmp_path / "billing" / "refunds.md").write_text("# Refunds\n\nFive days.")
-    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
-    (tmp_path / "rows.jsonl").write_text(json.dumps({"id": "row-1", "text": "One.", "title": "Row"}) + "\n")
-    assert [document.document_id for document in read(tmp_path)] == ["billing/refunds", "row-1"]
-    assert [document.document_id for document in read(tmp_path / "billing" / "refunds.md")] == ["refunds"]
+    (tmp_path / ".git").mkdir()
+    for name in ("billing/refunds.md", "rows.jsonl", "picture.png", ".git/config", "billing/.draft.md"):
+        (tmp_path / name).touch()
+    sent = [name for name, _ in files_of([tmp_path])]
+    assert sent == ["billing/refunds.md", "picture.png", "rows.jsonl"]
+    assert [name for name, _ in files_of([tmp_path / "billing" / "refunds.md"])] == ["refunds.md"]
 
 
-def test_what_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="There is no file or folder"):
-        read(tmp_path / "nowhere")
-    (tmp_path / "latin.md").write_bytes(b"caf\xe9")
-    with pytest.raises(CommandError, match="can't be read as UTF-8"):
-        read(tmp_path / "latin.md")
+        list(files_of([tmp_path / "nowhere"]))
 
 
 def test_a_record_is_one_line_whatever_was_said() -> None:

@@ -50,20 +50,71 @@ def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _knowledge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     kb = _group(commands, "kb", "the knowledge base")
-    ingest = _json(_command(kb, "ingest", "kb:ingest", "add or replace documents (Markdown, JSONL)"))
-    ingest.add_argument("paths", nargs="+", metavar="PATH")
-    ingest.add_argument("--tenant", default="default")
+    _ingesting(kb)
     search = _json(_command(kb, "search", "kb:search", "what the specialists would find"))
     search.add_argument("query", metavar="QUERY")
     search.add_argument("--specialty", default="")
     search.add_argument("--limit", type=int, default=5)
     search.add_argument("--tenant", default="default")
+    search.add_argument("--mode", choices=("hybrid", "vector", "text"), default="hybrid")
+    search.add_argument(
+        "--history", action="append", default=[], metavar="TURN", help="an earlier turn; may be repeated"
+    )
+    search.add_argument("--filter", action="append", default=[], metavar="FIELD=VALUE", help="such as language=en")
+    search.add_argument("--group", action="append", default=[], metavar="NAME", help="a group that the asker is in")
+    search.add_argument("--at", default="", metavar="DATE", help="what held on that day (today)")
+    evaluated = _json(_command(kb, "eval", "kb:evaluate", "measure search on passages and questions, without a mesh"))
+    evaluated.add_argument("--passages", required=True, metavar="FILE", help="JSON lines or a folder of documents")
+    evaluated.add_argument("--questions", required=True, metavar="FILE.jsonl", help="`question` and `gold_passages`")
+    evaluated.add_argument(
+        "--unanswerable", default="", metavar="FILE.jsonl", help="questions that have no answer there"
+    )
+    evaluated.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N questions")
+    evaluated.add_argument("--precision", choices=("fp32", "int8"), default="fp32")
+    _tables(kb)
     broadcast = _command(commands, "broadcast", "broadcast:run", "tell everyone who runs")
     broadcast.add_argument("text", metavar="TEXT")
     broadcast.add_argument("--topic", default="notice", help="the last token of the subject broadcast.<topic>")
     broadcast.add_argument("--severity", choices=_SEVERITIES, default="warning")
     broadcast.add_argument("--scope", default="all", help="all, a specialty or a region")
     broadcast.add_argument("--ttl", type=int, default=3600, metavar="SECONDS", help="how long it is in force (3600)")
+
+
+def _ingesting(kb: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ingest = _json(_command(kb, "ingest", "kb:ingest", "take in Markdown, HTML, PDF, JSON lines, whole folders"))
+    ingest.add_argument("paths", nargs="*", metavar="PATH")
+    ingest.add_argument("--bucket", default="", metavar="PREFIX", help="objects of the NATS bucket `documents` instead")
+    ingest.add_argument("--tenant", default="default")
+    ingest.add_argument("--specialty", default="general", help="for documents that name none (general: all of them)")
+    ingest.add_argument("--language", default="", help="for documents that name none, such as en")
+    ingest.add_argument("--valid-from", default="", metavar="DATE")
+    ingest.add_argument("--valid-until", default="", metavar="DATE")
+    ingest.add_argument("--access", default="public", metavar="GROUP", help="who may read them (public: everyone)")
+    ingest.add_argument("--detach", action="store_true", help="print the ingestion's id and return; it goes on")
+    ingest.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="without any progress (120)")
+    progress = _json(_command(kb, "progress", "kb:progress", "how far an ingestion has come, and what was refused"))
+    progress.add_argument("job", metavar="ID")
+
+
+def _tables(kb: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for action, text in (
+        ("stats", "rows, model, indexes, caches"),
+        ("versions", "the versions and tags of the table"),
+        ("snapshots", "the snapshots that there are"),
+        ("reindex", "embed everything anew with the model that is set"),
+    ):
+        _json(_command(kb, action, "kb:table", text)).set_defaults(action=action)
+    for action, metavar, text in (
+        ("snapshot", "NAME", "copy what is new to the snapshot store"),
+        ("restore", "NAME", "bring back a version, a tag or a snapshot; without a name the newest sound snapshot"),
+        ("tag", "NAME", "name the present version, so that it is kept"),
+        ("forget", "DOCUMENT", "remove a document"),
+    ):
+        command = _json(_command(kb, action, "kb:table", text))
+        optional = action in ("snapshot", "restore")
+        command.add_argument("name", metavar=metavar, nargs="?" if optional else None, default="")
+        command.add_argument("--tenant", default="default")
+        command.set_defaults(action=action)
 
 
 def _talking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from parley_mesh.topology import BUDGETS_BUCKET, KEYS_BUCKET, LANES, SPECIALISTS_BUCKET, shard_consumer, turn_consumer
+from parley_mesh.topology import (
+    BUDGETS_BUCKET,
+    INGEST_CONSUMER,
+    KEYS_BUCKET,
+    LANES,
+    SPECIALISTS_BUCKET,
+    shard_consumer,
+    turn_consumer,
+)
 from parley_proto import subjects
 
 OPERATOR = "operator"
@@ -72,7 +80,18 @@ def _specialist(name: str, specialties: Sequence[str]) -> tuple[list[str], list[
 
 
 def _rag(_shards: int) -> tuple[list[str], list[str]]:
-    return [subjects.LLM_EMBED], [subjects.RAG_SEARCH, subjects.RAG_EMBED, subjects.RAG_INGEST]
+    """Ingestions are its work; of the documents it reads all, and removes what was uploaded for a job."""
+    progress, documents = f"KV_{subjects.INGESTIONS_BUCKET}", subjects.DOCUMENTS_STREAM
+    publish = [
+        subjects.LLM_EMBED,
+        subjects.RAG_CHANGED,
+        *_pull(subjects.INGEST_STREAM, INGEST_CONSUMER),
+        f"$KV.{subjects.INGESTIONS_BUCKET}.*",
+        *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in (progress, documents)),
+        *(f"$JS.API.STREAM.{api}.{documents}" for api in ("INFO", "PURGE")),
+    ]
+    asked = [subjects.RAG_SEARCH, subjects.RAG_EMBED, subjects.RAG_INGEST, subjects.RAG_TABLE]
+    return publish, [*asked, subjects.RAG_CHANGED]
 
 
 def _llm(_shards: int) -> tuple[list[str], list[str]]:

@@ -20,6 +20,9 @@ TURN_ACK_WAIT_S = 6
 KEYS_BUCKET = "keys"
 SPECIALISTS_BUCKET = "specialists"
 BUDGETS_BUCKET = "budgets"
+INGEST_CONSUMER = "rag"
+INGEST_ACK_WAIT_S = 6
+_INGESTIONS_AGE_S = 30 * 86400
 # Longer than the longest window of a budget.
 _BUDGETS_AGE_S = 40 * 86400
 _EXISTS = {10058, 10148}
@@ -63,7 +66,10 @@ def streams(settings: TopologySettings) -> list[dict[str, Any]]:
         "discard": "old",
     }
     budgets = _bucket(BUDGETS_BUCKET, settings) | {"max_age": _BUDGETS_AGE_S * SECOND}
-    return [log, broadcast, budgets, _bucket(SPECIALISTS_BUCKET, settings), _bucket(KEYS_BUCKET, settings)]
+    ingestions = _bucket(subjects.INGESTIONS_BUCKET, settings) | {"max_age": _INGESTIONS_AGE_S * SECOND}
+    jobs = _stream(subjects.INGEST_STREAM, [subjects.INGEST_JOBS], settings) | {"retention": "workqueue"}
+    buckets = [_bucket(name, settings) for name in (SPECIALISTS_BUCKET, KEYS_BUCKET)]
+    return [log, broadcast, budgets, ingestions, jobs, _objects(subjects.DOCUMENTS_BUCKET, settings), *buckets]
 
 
 def consumers(specialties: Sequence[str], shards: int, settings: TopologySettings) -> list[dict[str, Any]]:
@@ -80,6 +86,11 @@ def consumers(specialties: Sequence[str], shards: int, settings: TopologySetting
     return [*pinned, *work, archiver]
 
 
+def ingest_consumer() -> dict[str, Any]:
+    """One job at a time for all instances of rag: the table has one writer."""
+    return _durable(INGEST_CONSUMER, []) | {"ack_wait": INGEST_ACK_WAIT_S * SECOND, "max_ack_pending": 1}
+
+
 async def apply(
     client: Client,
     specialties: Sequence[str],
@@ -92,8 +103,8 @@ async def apply(
     for stream in streams(settings):
         await _ensure(client, "STREAM", stream["name"], stream)
     for consumer in consumers(specialties, shards, settings):
-        body = {"stream_name": subjects.STREAM, "config": consumer, "action": ""}
-        await _call(client, f"CONSUMER.CREATE.{subjects.STREAM}.{consumer['durable_name']}", body)
+        await _consumer(client, subjects.STREAM, consumer)
+    await _consumer(client, subjects.INGEST_STREAM, ingest_consumer())
 
 
 def _stream(name: str, subject_list: list[str], settings: TopologySettings) -> dict[str, Any]:
@@ -115,6 +126,14 @@ def _bucket(bucket: str, settings: TopologySettings) -> dict[str, Any]:
         "max_msgs_per_subject": 1,
         "discard": "new",
         "deny_delete": True,
+        "allow_rollup_hdrs": True,
+    }
+
+
+def _objects(bucket: str, settings: TopologySettings) -> dict[str, Any]:
+    """An object store as the clients make it (ADR-20)."""
+    return _stream(f"OBJ_{bucket}", [f"$O.{bucket}.C.>", f"$O.{bucket}.M.>"], settings) | {
+        "discard": "new",
         "allow_rollup_hdrs": True,
     }
 
@@ -148,6 +167,11 @@ async def _ensure(client: Client, kind: str, name: str, config: dict[str, Any]) 
         error = await _try(client, f"{kind}.UPDATE.{name}", config)
     if error:
         raise from_api(name, error["err_code"], error["description"])
+
+
+async def _consumer(client: Client, stream: str, config: dict[str, Any]) -> None:
+    body = {"stream_name": stream, "config": config, "action": ""}
+    await _call(client, f"CONSUMER.CREATE.{stream}.{config['durable_name']}", body)
 
 
 async def _call(client: Client, api: str, body: dict[str, Any]) -> None:

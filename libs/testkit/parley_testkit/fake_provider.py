@@ -224,6 +224,7 @@ class FakeProvider:
         self.cancelled = 0
         self._scripts: deque[Script] = deque([answer("Hello.")])
         self._by_model: dict[str, deque[Script]] = {}
+        self._choose: Callable[[dict[str, Any]], Script] | None = None
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -239,6 +240,10 @@ class FakeProvider:
     def play_for(self, model: str, *scripts: Sequence[Step]) -> None:
         """What to answer those who ask for `model`, whatever the others get."""
         self._by_model[model] = deque([list(script) for script in scripts])
+
+    def play_by(self, choose: Callable[[dict[str, Any]], Script]) -> None:
+        """Answer each request with what `choose` makes of its body, instead of with scripts in order."""
+        self._choose = choose
 
     def asked(self, model: str) -> int:
         """How many requests named `model`."""
@@ -275,8 +280,7 @@ class FakeProvider:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(msgspec.json.decode(await request.read()))
         self.headers.append(dict(request.headers))
-        scripts = self._by_model.get(self.requests[-1].get("model", ""), self._scripts)
-        script = scripts.popleft() if len(scripts) > 1 else scripts[0]
+        script = self._choose(self.requests[-1]) if self._choose else self._next_for(self.requests[-1])
         await self._count(opened=1)
         try:
             response = await self._play(request, script)
@@ -285,6 +289,10 @@ class FakeProvider:
             raise
         await self._count(finished=1)
         return response
+
+    def _next_for(self, body: dict[str, Any]) -> Script:
+        scripts = self._by_model.get(body.get("model", ""), self._scripts)
+        return scripts.popleft() if len(scripts) > 1 else scripts[0]
 
     async def _play(self, request: web.Request, script: Script) -> web.StreamResponse:
         if script and isinstance(script[0], Refuse):

@@ -9,23 +9,27 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from parley_proto.rag import Document
 from parley_rag.chunking import Chunk
 from parley_rag.domain import Hit
+from parley_rag.requests import Scope
 
 Vector = npt.NDArray[np.float32]
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A chunk of a tenant's document as it is stored. `origin` says who brought it: 'package' or 'ingest'."""
+    """A chunk of a tenant's document as it is stored. `origin` says who brought it: 'package' or 'ingest'.
+
+    `vector` stands for what the chunk says, `heading` for its title and section alone.
+    """
 
     tenant: str
-    document: str
-    title: str
-    specialty: str
+    document: Document
     origin: str
     content_hash: str
     chunk: Chunk
     vector: bytes
+    heading: bytes
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -49,24 +53,29 @@ class Store(Protocol):
 
     async def rows(self) -> int: ...
 
-    async def known(self, tenant: str) -> dict[str, Known]:
-        """Every document of `tenant` by its id."""
+    async def version(self) -> int:
+        """A number that is another one after every write."""
         ...
 
-    async def replace(self, tenant: str, documents: Sequence[str], rows: Sequence[Row]) -> None:
-        """Make `rows` all there is of `documents`: at once, so that no search sees half of it."""
+    async def known(self, tenant: str, documents: Sequence[str] | None = None) -> dict[str, Known]:
+        """Those of `documents` that are stored, by id; every document of `tenant` for None."""
         ...
 
-    async def by_vector(self, vector: bytes, tenant: str, specialty: str, limit: int) -> list[Hit]: ...
+    async def replace(self, tenant: str, counts: dict[str, int], rows: Sequence[Row]) -> None:
+        """Make `rows` all there is of the documents in `counts`, which says how many rows each has now.
 
-    async def by_text(self, query: str, vector: bytes, tenant: str, specialty: str, limit: int) -> list[Hit]: ...
+        Cut off in the middle, a document that was known before counts as changed, so that the next try completes it.
+        """
+        ...
+
+    async def by_vector(self, vector: bytes, scope: Scope, limit: int) -> list[Hit]: ...
+
+    async def by_text(self, query: str, vector: bytes, scope: Scope, limit: int) -> list[Hit]: ...
 
     async def tend(self) -> None:
         """Compact the table and take new rows into its indexes; some 20 ms."""
         ...
 
     async def index_vectors(self) -> None:
-        """Build the vector index where the table has outgrown scanning; minutes for 50,000 windows."""
+        """Build the vector index where the table has outgrown scanning; a minute for 100,000 windows."""
         ...
-
-    def close(self) -> None: ...

@@ -2,114 +2,166 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from parley_embedding.minilm import load
+from parley_mesh.bus import Subscription
 from parley_mesh.endpoints import Endpoint
 from parley_mesh.runner import Mesh, Service
-from parley_mesh.telemetry import log
 from parley_proto import subjects
-from parley_proto.errors import ParleyError, SettingsError
-from parley_rag.adapters import Model
-from parley_rag.articles import folder_of, read_articles
-from parley_rag.batching import Encoder
+from parley_proto.errors import SettingsError
+from parley_rag.answers import Answers
+from parley_rag.articles import folder_of
+from parley_rag.bucket import Bucket
 from parley_rag.chunking import Sizes
+from parley_rag.copies import Copies
+from parley_rag.embedding import Embedder, Encoder, embedder_for
 from parley_rag.handlers import Handlers
+from parley_rag.ingestion import Ingestions
+from parley_rag.keeping import Articles
 from parley_rag.knowledge import Knowledge
 from parley_rag.lance import LanceStore
+from parley_rag.operations import Operations
+from parley_rag.queries import QueryWorkers
+from parley_rag.reading import Reader
 from parley_rag.settings import Settings
+from parley_rag.snapshots import Snapshots
+from parley_rag.upkeep import Upkeep
+from parley_rag.versions import Versions
+from parley_rag.writer import Writer
 
-_RETRY_S = 3.0
 
-
-async def build(settings: Settings, mesh: Mesh, model: Model | None = None) -> Service:
-    """The service; SettingsError where the model or a folder is missing. `model` replaces MiniLM in tests."""
+async def build(settings: Settings, mesh: Mesh, model: Embedder | None = None) -> Service:
+    """The service; SettingsError where the model or a folder is missing. `model` replaces the local one in tests."""
     if settings.overlap_words >= settings.window_words:
         raise SettingsError("PARLEY_RAG_OVERLAP_WORDS must be smaller than PARLEY_RAG_WINDOW_WORDS.")
-    articles = folder_of(settings.knowledge_dir)
-    if model is None:
-        model = await asyncio.to_thread(load, settings.data / "model", settings.precision, settings.threads)
-    encoder = Encoder(
-        model,
-        batch_size=settings.batch_size,
-        cache_size=settings.cache_size,
-    )
-    store = LanceStore(settings.data / "lance")
-    sizes = Sizes(settings.window_words, settings.overlap_words, settings.passage_words)
-    knowledge = Knowledge(store, encoder, sizes=sizes, floor=settings.floor, candidates=settings.candidates)
-    reading = Reading(store, knowledge, articles, mesh.settings.tenant)
-    handlers = Handlers(knowledge, encoder, reading.reason)
+    folder = folder_of(settings.knowledge_dir)
+    local = encoder_for(settings, model or await embedder_for(settings, mesh.bus, "local"))
+    # The router is trained on the local model: its vectors are always those.
+    encoder = local
+    if settings.embedding != "local":
+        remote = await embedder_for(settings, mesh.bus, settings.embedding, tenant=mesh.settings.tenant)
+        encoder = encoder_for(settings, remote)
+    parts = Parts(settings, mesh, encoder, folder)
+    handlers = Handlers(parts.knowledge, local, parts.articles.reason)
 
     async def close() -> None:
-        await reading.stop()
-        await knowledge.close()
-        await encoder.close()
-        store.close()
+        await parts.close()
+        for one in {local, encoder}:
+            await one.close()
 
     return Service(
         endpoints=[
-            Endpoint("search", subjects.RAG_SEARCH, answer=handlers.search),
-            Endpoint("embed", subjects.RAG_EMBED, answer=handlers.embed),
+            Endpoint("search", subjects.RAG_SEARCH, answer=handlers.search, limit=settings.query_waiting),
+            Endpoint("embed", subjects.RAG_EMBED, answer=handlers.embed, limit=settings.query_waiting),
             Endpoint("ingest", subjects.RAG_INGEST, answer=handlers.ingest, limit=4),
+            Endpoint("table", subjects.RAG_TABLE, answer=parts.operations.answer, limit=4),
         ],
-        ready=reading.reason,
-        start=reading.start,
+        ready=parts.articles.reason,
+        start=parts.start,
+        drain=parts.drain,
         close=close,
-        stats=reading.stats,
+        stats=parts.articles.stats,
     )
 
 
-class Reading:
-    """Keeps the package's articles in the table: at the start, and again whenever the table was lost."""
+def encoder_for(settings: Settings, model: Embedder) -> Encoder:
+    """The encoder over `model`, with its queue and caches as the settings say."""
+    return Encoder(
+        model,
+        batch_size=settings.batch_size,
+        max_waiting=settings.embed_waiting,
+        cache_size=settings.cache_size,
+        disk=settings.data / "embeddings.sqlite" if settings.disk_cache_mb else None,
+        disk_mb=settings.disk_cache_mb,
+    )
 
-    def __init__(self, store: LanceStore, knowledge: Knowledge, folder: Path | None, tenant: str) -> None:
-        self._store = store
-        self._knowledge = knowledge
-        self._folder = folder
-        self._tenant = tenant
-        self._reason = "The knowledge articles are being read."
-        self._task: asyncio.Task[None] | None = None
-        self._last: dict[str, Any] = {}
 
-    def reason(self) -> str:
-        """Why the knowledge is not complete, one sentence; empty when it is."""
-        return self._reason or self._store.trouble
+class Parts:
+    """What the service is made of, and the order in which it starts and stops."""
 
-    def stats(self) -> dict[str, Any]:
-        reason = self.reason()
-        return {"knowledge": self._last | ({"waiting_for": reason} if reason else {})}
+    def __init__(self, settings: Settings, mesh: Mesh, encoder: Encoder, articles: Path | None) -> None:
+        self._settings = settings
+        self._mesh = mesh
+        self._encoder = encoder
+        remote = "://" in settings.table
+        self._store = LanceStore(settings.table, encoder.model.name, encoder.model.dimensions)
+        writer = Writer(None if remote else settings.data)
+        versions = Versions(self._store)
+        copies = Copies(
+            self._store,
+            versions,
+            Snapshots(settings.snapshots),
+            writer,
+            where=settings.snapshots,
+            kept=settings.snapshots_kept,
+        )
+        self._upkeep = Upkeep(self._store, writer, copies.after_a_change, quiet_s=settings.quiet_s)
+        self._answers = Answers(settings.query_cache_size)
+        self._workers = QueryWorkers(
+            least=settings.query_workers_least, most=settings.query_workers_most, waiting=settings.query_waiting
+        )
+        self.knowledge = Knowledge(
+            self._store,
+            encoder,
+            writer,
+            answers=self._answers,
+            workers=self._workers,
+            sizes=Sizes(settings.window_words, settings.overlap_words, settings.passage_words),
+            floor=settings.floor,
+            candidates=settings.candidates,
+            written=self._upkeep.written,
+        )
+        self.articles = Articles(self._store, self.knowledge, articles, mesh.settings.tenant)
+        self._reader = Reader(timeout_s=settings.read_timeout_s, memory_mb=settings.read_memory_mb)
+        self._ingestions = Ingestions(
+            mesh.client,
+            Bucket(mesh.client),
+            self.knowledge,
+            self._reader,
+            settings.data / "spool",
+            mesh.instance,
+        )
+        self.operations = Operations(
+            self.knowledge, versions, copies, encoder, writer, changed=self._tell, more_facts=self._facts
+        )
+        self._listening: Subscription | None = None
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._encoder.start()
+        self._listening = await self._mesh.bus.listen(subjects.RAG_CHANGED, self._hear)
+        await self._upkeep.start()
+        await self.articles.start()
+        await self._ingestions.start()
 
-    async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    async def drain(self) -> None:
+        await self._ingestions.drain(self._mesh.settings.drain_s / 2)
 
-    async def _run(self) -> None:
-        while True:
-            before = self._reason
-            self._reason = await self._read()
-            if self._reason and self._reason != before:
-                log("parley.rag").error("articles not read", extra={"reason": self._reason})
-            if self._reason:
-                await asyncio.sleep(_RETRY_S)
-            else:
-                await self._store.troubled.wait()
+    async def close(self) -> None:
+        if self._listening:
+            await self._listening.close()
+        await self.articles.stop()
+        await self._upkeep.close()
+        await self._workers.close()
+        await self._reader.close()
+        self._store.close()
 
-    async def _read(self) -> str:
-        """Bring the table up to date; the reason why that did not work."""
-        try:
-            await self._store.create()
-            documents = await asyncio.to_thread(read_articles, self._folder) if self._folder else []
-            reply = await self._knowledge.adopt(self._tenant, documents)
-        except ParleyError as error:
-            return error.message
-        self._last = msgspec.to_builtins(reply)
-        log("parley.rag").info("articles read", extra={"stored": reply.stored, "unchanged": reply.unchanged})
-        return ""
+    async def _tell(self) -> None:
+        """Every instance hears it, this one too; but our own next search must not wait for it."""
+        self._forget()
+        await self._mesh.bus.publish(subjects.RAG_CHANGED, b"")
+
+    async def _hear(self, _subject: str, _data: bytes, _headers: dict[str, str]) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._store.reopen()
+        self._answers.clear()
+        self._upkeep.written(0)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "embedding workers": self._encoder.workers,
+            "query workers": self._workers.workers,
+            "answers remembered": len(self._answers),
+        }

@@ -16,9 +16,9 @@ from parley_proto.rag import (
     SearchRequest,
 )
 from parley_rag import metrics
-from parley_rag.batching import Encoder
-from parley_rag.domain import check_embed, check_search
+from parley_rag.embedding import Encoder
 from parley_rag.knowledge import Knowledge
+from parley_rag.requests import check_embed, check_ingest, check_search
 
 
 class Handlers:
@@ -50,7 +50,8 @@ class Handlers:
 
     async def ingest(self, data: bytes, _headers: dict[str, str]) -> bytes:
         request: IngestRequest = decode(data, IngestRequest)
-        reply: IngestReply = await self._knowledge.ingest(request)
+        check_ingest(request)
+        reply: IngestReply = await self._knowledge.ingest(request.tenant, request.documents)
         return encode(reply)
 
     async def _search(self, request: SearchRequest) -> list[Passage]:

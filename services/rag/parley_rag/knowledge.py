@@ -3,88 +3,126 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Literal
 
-from parley_mesh.telemetry import log, tracer
-from parley_proto.errors import ParleyError
-from parley_proto.rag import Document, IngestReply, IngestRequest, Passage, SearchRequest, Skipped
+from parley_mesh.telemetry import tracer
+from parley_proto.rag import Document, IngestReply, Passage, SearchRequest, Skipped
 from parley_rag import metrics
 from parley_rag.adapters import Known, Row, Store
-from parley_rag.batching import Encoder
-from parley_rag.chunking import Chunk, Sizes, chunks
-from parley_rag.domain import Hit, accept, content_hash, passages
+from parley_rag.answers import Answers
+from parley_rag.chunking import Sizes, chunks
+from parley_rag.domain import Found, Mode, best_passages
+from parley_rag.embedding import Encoder
+from parley_rag.queries import QueryWorkers
+from parley_rag.questions import Probe, probes
+from parley_rag.requests import Scope, accept, content_hash, scope_of
+from parley_rag.writer import Writer
 
-# Few enough that a search waits for one slice at most: 8 windows take about 60 ms.
-_SLICE = 8
 _DOCUMENTS_AT_ONCE = 32
+
+Origin = Literal["package", "ingest"]
 
 
 class Knowledge:
     """What is known, by tenant. Every method may raise TransientError: `knowledge_unavailable`, `embedding_failed`."""
 
-    def __init__(self, store: Store, encoder: Encoder, *, sizes: Sizes, floor: float, candidates: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder,
+        writer: Writer,
+        *,
+        answers: Answers,
+        workers: QueryWorkers,
+        sizes: Sizes,
+        floor: float,
+        candidates: int,
+        written: Callable[[int], None] = lambda _rows: None,
+    ) -> None:
         self._store = store
         self._encoder = encoder
+        self._writer = writer
+        self._answers = answers
+        self._workers = workers
         self._sizes = sizes
         self._floor = floor
         self._candidates = candidates
-        self._version = f"1/{encoder.model.name}/{sizes.window}/{sizes.overlap}/{sizes.passage}"
-        self._writing = asyncio.Lock()
-        self._upkeep: asyncio.Task[None] | None = None
-        self._grown = False
+        self._version = f"3/{encoder.model.name}/{sizes.window}/{sizes.overlap}/{sizes.passage}"
+        self._written = written
 
     async def search(self, request: SearchRequest) -> list[Passage]:
         """The best passages for a checked request; none where nothing is relevant."""
-        with tracer().start_as_current_span("rag.embed.query"):
-            [vector] = await self._encoder.vectors([request.query])
-        with tracer().start_as_current_span("rag.table"):
-            by_vector, by_text = await asyncio.gather(self._by_vector(request, vector), self._by_text(request, vector))
-        return passages(by_vector, by_text, limit=request.limit, floor=self._floor)
+        scope = scope_of(request, datetime.datetime.now(datetime.UTC).date())
+        key = self._answers.key(await self._store.version(), scope.day, request)
+        found = self._answers.get(key)
+        if found is None:
+            looked_up = await self._found(request, scope)
+            found = best_passages(looked_up, mode=request.mode, limit=request.limit, floor=self._floor)
+            self._answers.keep(key, found)
+        return found
 
-    async def ingest(self, request: IngestRequest) -> IngestReply:
+    async def ingest(self, tenant: str, documents: Sequence[Document]) -> IngestReply:
         """Store what changed, skip what did not, and say what was refused and why."""
-        accepted = accept(request)
-        async with self._writing:
-            known = await self._store.known(request.tenant)
-            reply = await self._store_changed(request.tenant, accepted.documents, known, "ingest")
+        accepted = accept(documents)
+        async with self._writer.turn():
+            known = await self._store.known(tenant, [document.document_id for document in accepted.documents])
+            reply = await self._store_changed(tenant, accepted.documents, known, "ingest")
         skipped = [*accepted.skipped, *reply.skipped]
         _count(reply, len(skipped))
         return IngestReply(reply.stored, reply.unchanged, reply.chunks, skipped)
 
-    async def adopt(self, tenant: str, documents: Sequence[Document]) -> IngestReply:
-        """Bring the articles of the package up to date: new, changed and withdrawn ones.
+    async def adopt(self, tenant: str, documents: Sequence[Document], *, complete: bool = True) -> IngestReply:
+        """Bring the articles of the package up to date: new, changed and, where `documents` is complete, withdrawn.
 
         An article that somebody has ingested in a version of their own stays theirs.
         """
-        async with self._writing:
+        async with self._writer.turn():
             known = await self._store.known(tenant)
             offered = [document for document in documents if not _own(known, document)]
             withdrawn = {name for name, one in known.items() if one.origin == "package"}
             withdrawn -= {document.document_id for document in documents}
-            if withdrawn:
-                await self._store.replace(tenant, sorted(withdrawn), [])
+            if withdrawn and complete:
+                await self._store.replace(tenant, dict.fromkeys(withdrawn, 0), [])
             reply = await self._store_changed(tenant, offered, known, "package")
         _count(reply, len(reply.skipped))
         return reply
 
-    async def close(self) -> None:
-        """Let the indexes be: an unfinished one is begun anew after the next ingestion."""
-        if self._upkeep:
-            self._upkeep.cancel()
-            await asyncio.gather(self._upkeep, return_exceptions=True)
+    async def forget(self, tenant: str, documents: Sequence[str]) -> int:
+        """Remove documents; how many there were."""
+        async with self._writer.turn():
+            known = await self._store.known(tenant, documents)
+            if known:
+                await self._store.replace(tenant, dict.fromkeys(known, 0), [])
+                self._written(len(known))
+        return len(known)
 
-    async def _by_vector(self, request: SearchRequest, vector: bytes) -> list[Hit]:
-        if request.mode == "text":
-            return []
-        return await self._store.by_vector(vector, request.tenant, request.specialty, self._candidates)
+    async def found(self, request: SearchRequest) -> list[Found]:
+        """What each way to look up a checked request finds, unranked and nothing held back."""
+        scope = scope_of(request, datetime.datetime.now(datetime.UTC).date())
+        return await self._found(request, scope)
 
-    async def _by_text(self, request: SearchRequest, vector: bytes) -> list[Hit]:
-        if request.mode == "vector":
-            return []
-        return await self._store.by_text(request.query, vector, request.tenant, request.specialty, self._candidates)
+    async def _found(self, request: SearchRequest, scope: Scope) -> list[Found]:
+        ways = probes(request.query, request.history)
+        with tracer().start_as_current_span("rag.embed.query"):
+            vectors = await self._encoder.vectors([way.meaning for way in ways])
+        with tracer().start_as_current_span("rag.table"):
+            pairs = list(zip(ways, vectors, strict=True))
+            return await self._workers.run(
+                lambda: asyncio.gather(*(self._look_up(request.mode, way, vector, scope) for way, vector in pairs))
+            )
+
+    async def _look_up(self, mode: Mode, way: Probe, vector: bytes, scope: Scope) -> Found:
+        searches = []
+        if mode != "text":
+            searches.append(self._store.by_vector(vector, scope, self._candidates))
+        if mode != "vector":
+            searches.append(self._store.by_text(way.words, vector, scope, self._candidates))
+        return Found(way, [hit for hits in await asyncio.gather(*searches) for hit in hits])
 
     async def _store_changed(
-        self, tenant: str, documents: Sequence[Document], known: dict[str, Known], origin: str
+        self, tenant: str, documents: Sequence[Document], known: dict[str, Known], origin: Origin
     ) -> IngestReply:
         changed = [document for document in documents if self._changed(document, known)]
         skipped: list[Skipped] = []
@@ -92,58 +130,37 @@ class Knowledge:
         for at in range(0, len(changed), _DOCUMENTS_AT_ONCE):
             group = changed[at : at + _DOCUMENTS_AT_ONCE]
             rows = await self._rows(tenant, group, origin)
-            there = {row.document for row in rows}
-            await self._store.replace(tenant, [document.document_id for document in group], rows)
-            skipped += [Skipped(one.document_id, "it has no words") for one in group if one.document_id not in there]
+            counts = {document.document_id: 0 for document in group}
+            for row in rows:
+                counts[row.document.document_id] += 1
+            await self._store.replace(tenant, counts, rows)
+            self._written(len(rows))
+            skipped += [Skipped(document, "it has no words") for document, count in counts.items() if not count]
             windows += len(rows)
-        if changed:
-            self._keep_up()
         metrics.WINDOWS.set(await self._store.rows())
         return IngestReply(len(changed) - len(skipped), len(documents) - len(changed), windows, skipped)
-
-    def _keep_up(self) -> None:
-        """Indexes follow in the background: rows that are not in them yet are found all the same, more slowly."""
-        self._grown = True
-        if self._upkeep is None or self._upkeep.done():
-            self._upkeep = asyncio.create_task(self._tend())
-
-    async def _tend(self) -> None:
-        try:
-            while self._grown:
-                self._grown = False
-                async with self._writing:
-                    await self._store.tend()
-                await self._store.index_vectors()
-        except ParleyError as error:
-            log("parley.rag").warning("indexes not up to date", extra={"reason": error.message})
 
     def _changed(self, document: Document, known: dict[str, Known]) -> bool:
         before = known.get(document.document_id)
         return before is None or before.content_hash != content_hash(document, self._version)
 
-    async def _rows(self, tenant: str, documents: Sequence[Document], origin: str) -> list[Row]:
+    async def _rows(self, tenant: str, documents: Sequence[Document], origin: Origin) -> list[Row]:
         cut = await asyncio.to_thread(lambda: [(one, chunk) for one in documents for chunk in chunks(one, self._sizes)])
-        vectors = await self._vectors([chunk for _, chunk in cut])
+        texts = dict.fromkeys(text for _, chunk in cut for text in (chunk.indexed, chunk.heading))
+        encoded = await self._encoder.vectors(list(texts), remember=False, urgent=False)
+        vectors = dict(zip(texts, encoded, strict=True))
         return [
             Row(
                 tenant=tenant,
-                document=one.document_id,
-                title=one.title,
-                specialty=one.specialty,
+                document=one,
                 origin=origin,
                 content_hash=content_hash(one, self._version),
                 chunk=chunk,
-                vector=vector,
+                vector=vectors[chunk.indexed],
+                heading=vectors[chunk.heading],
             )
-            for (one, chunk), vector in zip(cut, vectors, strict=True)
+            for one, chunk in cut
         ]
-
-    async def _vectors(self, cut: Sequence[Chunk]) -> list[bytes]:
-        found: list[bytes] = []
-        for at in range(0, len(cut), _SLICE):
-            texts = [chunk.indexed for chunk in cut[at : at + _SLICE]]
-            found += await self._encoder.vectors(texts, remember=False)
-        return found
 
 
 def _own(known: dict[str, Known], document: Document) -> bool:

@@ -1,9 +1,10 @@
-"""The store on LanceDB: one local table, searched by vector and by full text, filtered inside the query."""
+"""The store on LanceDB: one table, searched by vector and by full text, filtered inside the query."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,174 +15,246 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from lancedb.expr import Expr, col, lit
-from lancedb.index import FTS, HnswSq
+from lancedb.index import FTS, Bitmap, BTree, HnswSq
 from lancedb.table import AsyncTable
 
 from parley_proto.errors import TransientError
 from parley_rag.adapters import Known, Row
-from parley_rag.domain import GENERAL, Hit
+from parley_rag.domain import Hit
+from parley_rag.requests import Scope
+from parley_rag.schema import HEADING, KEY, LOOKED_UP, SHOWN, model_of, schema_for, to_arrow, vectors_to_numpy
 
 TABLE = "knowledge"
-DIMENSIONS = 384
 
-# A scan costs 1.4 ms a 1,000 windows. HNSW with its defaults loses answers; exploring this many times the windows that
-# are wanted, and comparing twice as many exactly, lost none of the best ten among 50,000, with and without a filter.
-_INDEX_FROM = 8_192
+# A scan costs 1.4 ms a 1,000 windows. HNSW with its defaults loses answers (limits.md), so each partition is explored
+# this many times as far as windows are wanted, twice as many are compared exactly, and no partition is left out.
+INDEX_FROM = 8_192
+_PARTITION = 16_384
+_ALL_PARTITIONS = 64
 _EXPLORED = 4
 _REFINED = 2
+_CONSTRUCTION = 150
+_CONFLICT = "commit conflict"
+# Where in its own source an error of LanceDB arose says nothing to an operator.
+_SOURCE = re.compile(r",? ?\S*/src/\S+\.rs:\d+(:\d+)?")
 _FRESH = timedelta(seconds=1)
+# Searches that began before a clean-up still read the version that they began with.
 _KEPT = timedelta(minutes=10)
-_SHOWN = ["document", "number", "section_number", "title", "section", "specialty", "passage"]
-_SCHEMA = pa.schema(
-    [pa.field(name, pa.string()) for name in ("tenant", "document", "title", "specialty", "origin", "content_hash")]
-    + [pa.field("number", pa.int32()), pa.field("section", pa.string()), pa.field("section_number", pa.int32())]
-    + [pa.field("passage", pa.string()), pa.field("indexed", pa.string())]
-    + [pa.field("vector", pa.list_(pa.float32(), DIMENSIONS))]
-)
 
 
 class LanceStore:
     """Opens its table at the first use, and again after a failure: a restored folder is found without a restart.
 
     `trouble` says what is wrong with the table, and is empty again after a success; `troubled` is set meanwhile.
+    A table made by another model than `model` is trouble too: vectors of two models can't be compared.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, where: Path | str, model: str, dimensions: int, options: Mapping[str, str] | None = None
+    ) -> None:
         # A relative name that starts with "db" would be taken for LanceDB's cloud.
-        self._folder = folder.resolve()
+        self.where = str(where) if "://" in str(where) else str(Path(where).resolve())
+        self.schema = schema_for(model, dimensions)
+        self._options = dict(options or {})
         self._opened: AsyncTable | None = None
         self._opening = asyncio.Lock()
         self.trouble = ""
         self.troubled = asyncio.Event()
 
     async def rows(self) -> int:
-        async with self._table() as table:
+        async with self.table() as table:
             return int(await table.count_rows())
+
+    async def version(self) -> int:
+        async with self.table() as table:
+            return int(await table.version())
 
     async def create(self) -> None:
         """Make the table if there is none; a damaged one stays as it is."""
-        async with self._translated():
-            connection = await self._connect()
+        async with self.translated():
+            connection = await self.connect()
             listed = await connection.list_tables()
             if TABLE not in listed.tables:
                 await self._create(connection)
 
-    async def known(self, tenant: str) -> dict[str, Known]:
-        async with self._table() as table:
-            first = (col("tenant") == lit(tenant)) & (col("number") == lit(0))
+    async def known(self, tenant: str, documents: Sequence[str] | None = None) -> dict[str, Known]:
+        first = (col("tenant") == lit(tenant)) & (col("number") == lit(0))
+        if documents is not None:
+            first = first & col("document").isin([lit(document) for document in documents])
+        async with self.table() as table:
             found = await table.query().where(first).select(["document", "content_hash", "origin"]).to_arrow()
         return {row["document"]: Known(row["content_hash"], row["origin"]) for row in found.to_pylist()}
 
-    async def replace(self, tenant: str, documents: Sequence[str], rows: Sequence[Row]) -> None:
-        superseded = (col("tenant") == lit(tenant)) & col("document").isin([lit(document) for document in documents])
-        async with self._table() as table:
-            if not rows:
-                await table.delete(superseded)
-                return
-            merge = table.merge_insert(["tenant", "document", "number"]).when_matched_update_all()
-            merge = merge.when_not_matched_insert_all().when_not_matched_by_source_delete(superseded)
-            await merge.execute(_arrow(rows))
+    async def replace(self, tenant: str, counts: dict[str, int], rows: Sequence[Row]) -> None:
+        async with self.table() as table:
+            known = await self._rows_of(table, tenant, list(counts))
+            shrunk = {document: count for document, count in counts.items() if count < known.get(document, 0)}
+            if shrunk:
+                # First: what is cut off here leaves the old content hash behind, so that the next try sees a change.
+                await table.delete(_beyond(tenant, shrunk))
+            if rows:
+                merge = table.merge_insert([KEY]).when_matched_update_all().when_not_matched_insert_all()
+                await merge.execute(to_arrow(rows, self.schema))
 
-    async def by_vector(self, vector: bytes, tenant: str, specialty: str, limit: int) -> list[Hit]:
+    async def by_vector(self, vector: bytes, scope: Scope, limit: int) -> list[Hit]:
         query = np.frombuffer(vector, np.float32)
-        async with self._table() as table:
-            search = (
-                table.query().nearest_to(query).distance_type("cosine").ef(_EXPLORED * limit).refine_factor(_REFINED)
-            )
-            filtered = search.where(_visible(tenant, specialty)).select([*_SHOWN, "_distance"]).limit(limit)
+        async with self.table() as table:
+            search = table.query().nearest_to(query).column("vector").distance_type("cosine")
+            search = search.nprobes(_ALL_PARTITIONS).ef(_EXPLORED * limit).refine_factor(_REFINED)
+            filtered = search.where(visible(scope)).select([*SHOWN, HEADING, "_distance"]).limit(limit)
             found = await filtered.to_arrow()
-        return _hits(found, 1.0 - found["_distance"].to_numpy())
+        return _hits(found, query, 1.0 - found["_distance"].to_numpy(), np.zeros(found.num_rows))
 
-    async def by_text(self, query: str, vector: bytes, tenant: str, specialty: str, limit: int) -> list[Hit]:
-        async with self._table() as table:
+    async def by_text(self, query: str, vector: bytes, scope: Scope, limit: int) -> list[Hit]:
+        async with self.table() as table:
             search = table.query().nearest_to_text(query, columns="indexed")
-            filtered = search.where(_visible(tenant, specialty)).select([*_SHOWN, "vector", "_score"]).limit(limit)
+            filtered = search.where(visible(scope)).select([*SHOWN, HEADING, "vector", "_score"]).limit(limit)
             found = await filtered.to_arrow()
-        windows = found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, DIMENSIONS)
-        return _hits(found, windows @ np.frombuffer(vector, np.float32))
+        meant = np.frombuffer(vector, np.float32)
+        return _hits(found, meant, vectors_to_numpy(found["vector"]) @ meant, found["_score"].to_numpy())
 
     async def tend(self) -> None:
-        async with self._table() as table:
-            if "indexed" not in await _indexed(table):
+        async with self.table() as table:
+            indexed = await _indexed(table)
+            if "indexed" not in indexed:
                 await table.create_index("indexed", config=FTS())
+            if await table.count_rows() >= INDEX_FROM:
+                for column in [name for name in LOOKED_UP if name not in indexed]:
+                    await table.create_index(column, config=BTree() if column == "document" else Bitmap())
             await table.optimize(cleanup_older_than=_KEPT)
 
     async def index_vectors(self) -> None:
-        async with self._table() as table:
-            if await table.count_rows() >= _INDEX_FROM and "vector" not in await _indexed(table):
-                await table.create_index("vector", config=HnswSq(distance_type="cosine", num_partitions=1))
+        """The name of the index says how many partitions it has: a table that outgrew them gets another one."""
+        async with self.table() as table:
+            partitions = partitions_for(await table.count_rows())
+            names = {index.name for index in await table.list_indices() if "vector" in index.columns}
+            if not partitions or f"vector_{partitions}" in names:
+                return
+            config = HnswSq(distance_type="cosine", num_partitions=partitions, ef_construction=_CONSTRUCTION)
+            await table.create_index("vector", config=config, name=f"vector_{partitions}")
+            for name in names:
+                await table.drop_index(name)
 
-    def close(self) -> None:
+    def reopen(self) -> None:
+        """Forget the open table: somebody has put another one in its place."""
         if self._opened:
             self._opened.close()  # type: ignore[no-untyped-call]
+        self._opened = None
+
+    def close(self) -> None:
+        self.reopen()
 
     @asynccontextmanager
-    async def _table(self) -> AsyncIterator[AsyncTable]:
-        async with self._translated():
+    async def table(self) -> AsyncIterator[AsyncTable]:
+        """The open table; TransientError `knowledge_unavailable` for whatever LanceDB makes of it."""
+        async with self.translated():
             yield self._opened or await self._open()
             self.trouble = ""
             self.troubled.clear()
 
-    async def _open(self) -> AsyncTable:
-        async with self._opening:
-            if not self._opened:
-                self._opened = await (await self._connect()).open_table(TABLE)
-            return self._opened
-
-    async def _connect(self) -> lancedb.AsyncConnection:
-        return await lancedb.connect_async(self._folder, read_consistency_interval=_FRESH)
-
-    async def _create(self, connection: lancedb.AsyncConnection) -> None:
-        try:
-            table = await connection.create_table(TABLE, schema=_SCHEMA)
-            await table.create_index("indexed", config=FTS())
-        except ValueError as error:
-            # Another instance on the same folder was faster.
-            if "already exists" not in str(error):
-                raise
-
     @asynccontextmanager
-    async def _translated(self) -> AsyncIterator[None]:
+    async def translated(self) -> AsyncIterator[None]:
         try:
             yield
         except (RuntimeError, OSError, ValueError, KeyError, pa.ArrowException) as error:
             # LanceDB has no exception of its own: what is wrong with a table comes as one of these.
             raise self._failed(error) from error
 
-    def _failed(self, error: Exception) -> TransientError:
-        self._opened = None
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    async def connect(self) -> lancedb.AsyncConnection:
+        options = self._options or None
+        return await lancedb.connect_async(self.where, read_consistency_interval=_FRESH, storage_options=options)
+
+    async def _open(self) -> AsyncTable:
+        async with self._opening:
+            if not self._opened:
+                table = await (await self.connect()).open_table(TABLE)
+                made_by = model_of(await table.schema())
+                if made_by != model_of(self.schema):
+                    raise self._mixed(made_by)
+                self._opened = table
+            return self._opened
+
+    async def _create(self, connection: lancedb.AsyncConnection) -> None:
+        try:
+            table = await connection.create_table(TABLE, schema=self.schema)
+            await table.create_index("indexed", config=FTS())
+        except ValueError as error:
+            # Another instance on the same folder was faster.
+            if "already exists" not in str(error):
+                raise
+
+    async def _rows_of(self, table: AsyncTable, tenant: str, documents: list[str]) -> dict[str, int]:
+        """How many rows each of `documents` has, those with none left out."""
+        there = (col("tenant") == lit(tenant)) & col("document").isin([lit(document) for document in documents])
+        found = await table.query().where(there).select(["document"]).to_arrow()
+        counted = found["document"].value_counts().to_pylist()
+        return {one["values"]: one["counts"] for one in counted}
+
+    def _mixed(self, made_by: str) -> TransientError:
         self.trouble = (
-            f"The knowledge table in {self._folder} can't be used: {reason}. Restore the folder, or remove it: "
-            "rag then reads its articles again."
+            f"The knowledge table in {self.where} was made with {made_by or 'an unknown model'} and this service "
+            f"embeds with {model_of(self.schema)}: set PARLEY_RAG_EMBEDDING and PARLEY_RAG_PRECISION back, or "
+            "make it anew with `parley kb reindex`."
         )
         self.troubled.set()
         return TransientError(self.trouble, code="knowledge_unavailable")
+
+    def _failed(self, error: Exception) -> TransientError:
+        if _CONFLICT in str(error):
+            # Somebody else has written meanwhile: the table is sound, and what was to be done is done next time.
+            return TransientError("Another instance is writing to the table; try again.", code="table_busy")
+        self._opened = None
+        reason = _SOURCE.sub("", str(error).splitlines()[0])[:200] if str(error) else type(error).__name__
+        self.trouble = (
+            f"The knowledge table in {self.where} can't be used: {reason}. Bring it back with `parley kb restore`, or "
+            "remove the folder: rag then reads its articles again."
+        )
+        self.troubled.set()
+        return TransientError(self.trouble, code="knowledge_unavailable")
+
+
+def partitions_for(rows: int) -> int:
+    """How many partitions the vector index of a table with `rows` has, a power of two; 0 for no index."""
+    return 0 if rows < INDEX_FROM else min(1 << (rows // _PARTITION).bit_length(), _ALL_PARTITIONS)
+
+
+def visible(scope: Scope) -> Expr:
+    """The rows that `scope` may see."""
+    expression = col("tenant") == lit(scope.tenant)
+    expression = expression & col("access").isin([lit(group) for group in scope.groups])
+    expression = expression & (col("valid_from") <= lit(scope.day)) & (col("valid_until") >= lit(scope.day))
+    if scope.specialties:
+        expression = expression & col("specialty").isin([lit(name) for name in scope.specialties])
+    for column, value in scope.equal:
+        expression = expression & _is(column, value)
+    return expression
+
+
+def _is(column: str, value: str) -> Expr:
+    same = col(column) == lit(value)
+    if column != "language":
+        return same
+    # en means every English, en-GB only that one; "." follows "-", and the table knows no prefixes.
+    return same | ((col(column) >= lit(f"{value}-")) & (col(column) < lit(f"{value}.")))
+
+
+def _beyond(tenant: str, counts: Mapping[str, int]) -> Expr:
+    """The rows of each document past its count."""
+    parts = [(col("document") == lit(document)) & (col("number") >= lit(count)) for document, count in counts.items()]
+    expression = parts[0]
+    for part in parts[1:]:
+        expression = expression | part
+    return (col("tenant") == lit(tenant)) & expression
 
 
 async def _indexed(table: AsyncTable) -> set[str]:
     return {column for index in await table.list_indices() for column in index.columns}
 
 
-def _visible(tenant: str, specialty: str) -> Expr:
-    own = col("tenant") == lit(tenant)
-    if not specialty:
-        return own
-    return own & col("specialty").isin([lit(name) for name in sorted({specialty, GENERAL})])
-
-
-def _hits(found: pa.Table, cosines: npt.NDArray[Any]) -> list[Hit]:
-    rows = found.select(_SHOWN).to_pylist()
-    return [Hit(**row, cosine=float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
-
-
-def _arrow(rows: Sequence[Row]) -> pa.Table:
-    vectors = np.frombuffer(b"".join(row.vector for row in rows), np.float32)
-    columns: dict[str, Any] = {
-        name: [getattr(row, name) for row in rows]
-        for name in ("tenant", "document", "title", "specialty", "origin", "content_hash")
-    }
-    for name in ("number", "section", "section_number", "passage", "indexed"):
-        columns[name] = [getattr(row.chunk, name) for row in rows]
-    columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors), DIMENSIONS)
-    return pa.table(columns, schema=_SCHEMA)
+def _hits(
+    found: pa.Table, vector: npt.NDArray[np.float32], cosines: npt.NDArray[Any], scores: npt.NDArray[Any]
+) -> list[Hit]:
+    headings = vectors_to_numpy(found[HEADING]) @ vector
+    numbers = zip(cosines.tolist(), headings.tolist(), scores.tolist(), strict=True)
+    rows = zip(found.select(SHOWN).to_pylist(), numbers, strict=True)
+    return [Hit(**row, cosine=cosine, heading=heading, bm25=score) for row, (cosine, heading, score) in rows]

@@ -1,4 +1,4 @@
-"""`parley kb ingest` and `parley kb search`: the knowledge base, by the way that the specialists use it."""
+"""`parley kb`: the knowledge base, by the way that the specialists use it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from parley_cli import uploads
 from parley_cli.errors import EXIT_USAGE, CommandError
 from parley_cli.operator import connected, identity
 from parley_cli.supervise.home import Home
@@ -17,86 +20,148 @@ from parley_cli.table import print_table
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.settings import MeshSettings
 from parley_proto import subjects
-from parley_proto.documents import SUFFIXES, parse
-from parley_proto.envelope import decode, encode
-from parley_proto.rag import Document, IngestReply, IngestRequest, SearchReply, SearchRequest
+from parley_proto.envelope import decode, encode, new_id
+from parley_proto.rag import IngestJob, IngestProgress, SearchReply, SearchRequest, Skipped, TableReply, TableRequest
 
-_INGEST_S = 120.0
 _SEARCH_S = 15.0
-# A message may have 1 MB; the rest is room for the JSON around the text.
-_BATCH_BYTES = 400_000
-_BATCH_DOCUMENTS = 32
+# Making a table anew, or fetching one from a slow store, takes its time.
+_TABLE_S = 3600.0
+COMMANDS = "parley.commands"
 
 
 def ingest(args: argparse.Namespace) -> int:
-    """Send every document of the paths; exit code 1 when some were refused."""
-    documents = [document for path in args.paths for document in read(Path(path))]
-    reply = asyncio.run(_ingest(identity(Home.at(args.data)), documents, args.tenant))
-    if args.json:
-        print(msgspec.json.encode(reply).decode())
-    else:
-        refused = len(reply.skipped)
-        print(f"{reply.stored} stored in {reply.chunks} chunks, {reply.unchanged} unchanged, {refused} refused.")
-    for skipped in reply.skipped:
-        print(f"{skipped.document_id}: {skipped.reason}", file=sys.stderr)
-    return 1 if reply.skipped else 0
+    """Send the files, or name what is in the bucket, and watch; exit code 1 when something was refused."""
+    if bool(args.paths) == bool(args.bucket):
+        raise CommandError(
+            "Name files and folders, or --bucket with a prefix of its objects, but not both.", EXIT_USAGE
+        )
+    return asyncio.run(_ingest(identity(Home.at(args.data)), args))
+
+
+def progress(args: argparse.Namespace) -> int:
+    """Show how far an ingestion has come."""
+    found = asyncio.run(_progress(identity(Home.at(args.data)), args.job))
+    if found is None:
+        raise CommandError(f"There is no ingestion {args.job!r}, or nobody has begun it yet.")
+    return _report(found, [], args.json)
 
 
 def search(args: argparse.Namespace) -> int:
     """Print the passages, best first."""
-    request = SearchRequest(args.query, tenant=args.tenant, specialty=args.specialty, limit=args.limit)
+    request = SearchRequest(
+        args.query,
+        tenant=args.tenant,
+        specialty=args.specialty,
+        limit=args.limit,
+        mode=args.mode,
+        history=args.history,
+        filters=_pairs(args.filter),
+        groups=args.group,
+        at=args.at,
+    )
     reply = asyncio.run(_search(identity(Home.at(args.data)), request))
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(reply), indent=2).decode())
+        return 0
+    if not reply.passages:
+        print("Nothing relevant is known.", file=sys.stderr)
         return 0
     rows = [[f"{p.score:.2f}", p.document, p.section or p.title, _short(p.text)] for p in reply.passages]
     print_table(["score", "document", "section", "text"], rows)
     return 0
 
 
-def read(path: Path) -> list[Document]:
-    """The documents of a file, or of all files of known kinds in a folder; their ids are paths relative to it."""
-    if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file()]
-    elif path.is_file():
-        files = [path]
-    else:
-        raise CommandError(f"There is no file or folder {path}.", EXIT_USAGE)
-    base = path if path.is_dir() else path.parent
-    return [document for file in files for document in parse(file.relative_to(base).as_posix(), _text(file))]
+def table(args: argparse.Namespace) -> int:
+    """Ask something of the table and print the answer."""
+    request = TableRequest(args.action, getattr(args, "name", ""), getattr(args, "tenant", "default"))
+    reply = asyncio.run(_table(identity(Home.at(args.data)), request))
+    if args.json:
+        print(msgspec.json.format(msgspec.json.encode(reply), indent=2).decode())
+        return 0
+    if reply.rows:
+        columns = list(reply.rows[0])
+        print_table(columns, [[_cell(row.get(name)) for name in columns] for row in reply.rows])
+    for name, value in reply.facts.items():
+        print(f"{name}: {_cell(value)}")
+    if reply.said:
+        print(reply.said, file=sys.stderr if reply.rows or reply.facts else sys.stdout)
+    return 0
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} can't be read as UTF-8 text: {error}.") from error
+def evaluate(args: argparse.Namespace) -> int:
+    """Measure search on passages and questions; the command comes from the rag package, where that is installed."""
+    found = entry_points(group=COMMANDS, name="kb-eval")
+    if not found:
+        raise CommandError("parley-rag is not installed here, and it is what measures: install it.", EXIT_USAGE)
+    result: int = next(iter(found)).load()(args)
+    return result
 
 
-def batches(documents: Sequence[Document]) -> list[list[Document]]:
-    """Documents in groups that fit into a message each."""
-    groups: list[list[Document]] = []
-    room = 0
-    for document in documents:
-        size = len(encode(document))
-        if not groups or size > room or len(groups[-1]) >= _BATCH_DOCUMENTS:
-            groups.append([])
-            room = _BATCH_BYTES
-        groups[-1].append(document)
-        room -= size
-    return groups
-
-
-async def _ingest(who: MeshSettings, documents: Sequence[Document], tenant: str) -> IngestReply:
-    if not documents:
-        raise CommandError("There is no document in these paths; Markdown files and JSON lines are read.")
-    total = IngestReply(0, 0, 0)
+async def _ingest(who: MeshSettings, args: argparse.Namespace) -> int:
+    job_id = new_id("i")
+    prefix = args.bucket or f"upload/{job_id}/"
+    files = list(uploads.files_of([Path(path) for path in args.paths]))
+    if not args.bucket and not files:
+        raise CommandError("There is no file in these paths.")
+    job = IngestJob(
+        job_id,
+        prefix,
+        tenant=args.tenant,
+        specialty=args.specialty,
+        language=args.language,
+        valid_from=args.valid_from,
+        valid_until=args.valid_until,
+        access=args.access,
+        clean=not args.bucket,
+    )
     async with connected(who) as client:
-        for group in batches(documents):
-            request = encode(IngestRequest(group, tenant))
-            data = await NatsBus(client).request(subjects.RAG_INGEST, request, timeout=_INGEST_S)
-            total = _sum(total, decode(data, IngestReply))
-    return total
+        unsent = await uploads.upload(client, prefix, files)
+        if len(unsent) == len(files) and not args.bucket:
+            return _report(IngestProgress(job_id, "done"), unsent, args.json)
+        await uploads.begin(client, job)
+        if args.detach:
+            print(job_id)
+            return 0
+        done = await uploads.until_done(client, job_id, _show, args.timeout)
+    return _report(done, unsent, args.json)
+
+
+def _show(seen: IngestProgress) -> None:
+    """A line of progress where a person watches."""
+    if not sys.stderr.isatty():
+        return
+    resumed = f", resumed after {seen.resumed_from:,}" if seen.resumed else ""
+    waits = f" ({seen.reason})" if seen.reason else ""
+    print(
+        f"\r\x1b[K{seen.documents:,} documents, {seen.objects_done}/{seen.objects} files{resumed}{waits}",
+        end="" if seen.state in ("running", "waiting") else "\n",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _report(seen: IngestProgress, unsent: Sequence[Skipped], as_json: bool) -> int:
+    whole = msgspec.structs.replace(seen, refused=seen.refused + len(unsent), skipped=[*unsent, *seen.skipped])
+    if as_json:
+        print(msgspec.json.encode(whole).decode())
+    else:
+        resumed = f" Resumed {seen.resumed} times, last after {seen.resumed_from} documents." if seen.resumed else ""
+        print(
+            f"{seen.stored} stored in {seen.chunks} chunks, {seen.unchanged} unchanged, {whole.refused} refused;"
+            f" ingestion {seen.job_id} is {seen.state}.{resumed}"
+        )
+        if seen.reason:
+            print(seen.reason, file=sys.stderr)
+    for skipped in whole.skipped:
+        print(f"{skipped.document_id}: {skipped.reason}", file=sys.stderr)
+    if whole.refused > len(whole.skipped):
+        print(f"… and {whole.refused - len(whole.skipped)} more.", file=sys.stderr)
+    return 1 if whole.refused or seen.state == "failed" else 0
+
+
+async def _progress(who: MeshSettings, job_id: str) -> IngestProgress | None:
+    async with connected(who) as client:
+        return await uploads.progress_of(client, job_id)
 
 
 async def _search(who: MeshSettings, request: SearchRequest) -> SearchReply:
@@ -106,13 +171,27 @@ async def _search(who: MeshSettings, request: SearchRequest) -> SearchReply:
     return reply
 
 
-def _sum(one: IngestReply, other: IngestReply) -> IngestReply:
-    return IngestReply(
-        one.stored + other.stored,
-        one.unchanged + other.unchanged,
-        one.chunks + other.chunks,
-        [*one.skipped, *other.skipped],
-    )
+async def _table(who: MeshSettings, request: TableRequest) -> TableReply:
+    async with connected(who) as client:
+        data = await NatsBus(client).request(subjects.RAG_TABLE, encode(request), timeout=_TABLE_S)
+    reply: TableReply = decode(data, TableReply)
+    return reply
+
+
+def _pairs(filters: Sequence[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in filters:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise CommandError(f"{text!r} must be FIELD=VALUE.", EXIT_USAGE)
+        pairs[name] = value
+    return pairs
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _short(text: str) -> str:
