@@ -130,35 +130,3 @@ def _passage(one: Ranked) -> Passage:
         end=hit.end,
         source=hit.source,
     )
-
-
-Key = tuple[str, int]
-
-
-def passages(by_vector: Sequence[Hit], by_text: Sequence[Hit], *, limit: int, floor: float) -> list[Passage]:
-    """The best sections of two rankings, each shown by its best window; none when no cosine reaches `floor`."""
-    best: dict[Key, Hit] = {}
-    for hit in [*by_vector, *by_text]:
-        key = (hit.document, hit.section_number)
-        if key not in best or hit.cosine > best[key].cosine:
-            best[key] = hit
-    if not best or max(hit.cosine for hit in best.values()) < floor:
-        return []
-    order = fused([_sections(by_vector), _sections(by_text)], [1.0, 1.5])
-    kept = [best[section] for section in order if best[section].cosine >= floor - _BELOW_FLOOR]
-    return [
-        msgspec.structs.replace(_passage(Ranked(hit, 0.0, hit.cosine)), score=round(hit.cosine, 4))
-        for hit in kept[:limit]
-    ]
-
-
-def fused(rankings: Sequence[Sequence[Key]], weights: Sequence[float]) -> list[Key]:
-    earned: dict[Key, float] = {}
-    for ranking, weight in zip(rankings, weights, strict=True):
-        for rank, key in enumerate(ranking, start=1):
-            earned[key] = earned.get(key, 0.0) + weight / (2 + rank)
-    return sorted(earned, key=lambda key: -earned[key])
-
-
-def _sections(hits: Sequence[Hit]) -> list[Key]:
-    return list(dict.fromkeys((hit.document, hit.section_number) for hit in hits))

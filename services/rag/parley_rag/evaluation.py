@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -28,7 +27,6 @@ from parley_rag.lance import LanceStore
 from parley_rag.measures import auroc, mean, most_recall, ndcg, percentile, recall, reciprocal_rank
 from parley_rag.queries import QueryWorkers
 from parley_rag.reading import read
-from parley_rag.requests import scope_of
 from parley_rag.settings import Settings
 from parley_rag.writer import Writer
 
@@ -82,13 +80,13 @@ class Bench:
 
     def __init__(self, store: LanceStore, knowledge: Knowledge, floor: float) -> None:
         self._store = store
-        self._knowledge = knowledge
+        self.knowledge = knowledge
         self._floor = floor
 
     async def take_in(self, documents: Sequence[Document]) -> int:
         """Store `documents`; how many windows they make. PermanentError for one that is refused."""
         for at in range(0, len(documents), _AT_ONCE):
-            reply = await self._knowledge.ingest("default", documents[at : at + _AT_ONCE])
+            reply = await self.knowledge.ingest("default", documents[at : at + _AT_ONCE])
             if reply.skipped:
                 raise _refused(reply.skipped[0].document_id, reply.skipped[0].reason)
         await self._store.tend()
@@ -97,9 +95,8 @@ class Bench:
 
     async def ask(self, question: Question, mode: Mode) -> Asked:
         request = SearchRequest(question.text, mode=mode, history=question.history)
-        today = datetime.datetime.now(datetime.UTC).date()
         began = time.perf_counter()
-        ranking = ranked(await self._knowledge.found(request, scope_of(request, today)), mode)
+        ranking = ranked(await self.knowledge.found(request), mode)
         ms = 1000 * (time.perf_counter() - began)
         best = max((one.similarity for one in ranking), default=-1.0)
         return Asked(_documents(ranking), best, answered(ranking, self._floor), ms)

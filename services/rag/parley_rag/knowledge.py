@@ -54,11 +54,11 @@ class Knowledge:
 
     async def search(self, request: SearchRequest) -> list[Passage]:
         """The best passages for a checked request; none where nothing is relevant."""
-        scope = scope_of(request, datetime.datetime.now(datetime.UTC).date())
+        scope = _scope(request)
         key = self._answers.key(await self._store.version(), scope.day, request)
         found = self._answers.get(key)
         if found is None:
-            looked_up = await self._found(request, scope)
+            looked_up = await self.found(request, scope)
             found = best_passages(looked_up, mode=request.mode, limit=request.limit, floor=self._floor)
             self._answers.keep(key, found)
         return found
@@ -98,12 +98,9 @@ class Knowledge:
                 self._written(len(known))
         return len(known)
 
-    async def found(self, request: SearchRequest) -> list[Found]:
-        """What each way to look up a checked request finds, unranked and nothing held back."""
-        scope = scope_of(request, datetime.datetime.now(datetime.UTC).date())
-        return await self._found(request, scope)
-
-    async def _found(self, request: SearchRequest, scope: Scope) -> list[Found]:
+    async def found(self, request: SearchRequest, scope: Scope | None = None) -> list[Found]:
+        """What each way to look up a checked request finds in its scope, unranked and nothing held back."""
+        scope = scope or _scope(request)
         ways = probes(request.query, request.history)
         with tracer().start_as_current_span("rag.embed.query"):
             vectors = await self._encoder.vectors([way.meaning for way in ways])
@@ -161,6 +158,10 @@ class Knowledge:
             )
             for one, chunk in cut
         ]
+
+
+def _scope(request: SearchRequest) -> Scope:
+    return scope_of(request, datetime.datetime.now(datetime.UTC).date())
 
 
 def _own(known: dict[str, Known], document: Document) -> bool:
