@@ -21,8 +21,8 @@ from parley_proto.envelope import encode
 from parley_proto.errors import PermanentError
 from parley_proto.llm import TextDelta
 from parley_proto.specialist import AssignTurn, HandoffRequested, Line, Offer
-from parley_specialist.live import LONGEST_ANSWER
 from parley_specialist.loop import Loop
+from parley_specialist.shown import LONGEST_ANSWER
 from parley_specialist.worker import Worker
 
 QUESTION = "Shall I refund PAY-1?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -16,8 +17,14 @@ from parley_specialist.backoffice import BackofficeClient
 from parley_specialist.consent import agrees
 from parley_specialist.ledger import Ledger
 from parley_specialist.outcome import Done
+from parley_specialist.quarantine import data
 from parley_specialist.spec import Spec
 from parley_specialist.tools import Tool, ToolContext, ToolRefusedError, ToolResult
+
+LONGEST_ARGUMENTS = 8_000
+LONGEST_RESULT = 24_000
+MOST_CALLS = 8
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -36,11 +43,27 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     error: Refused | None = None
 
     def text(self) -> str:
-        return encode(self).decode()
+        """JSON for the model, in which every text is data; without `data` where that would be too long."""
+        told = encode(data(msgspec.to_builtins(self))).decode()
+        if len(told) <= LONGEST_RESULT:
+            return told
+        return encode(data(msgspec.to_builtins(msgspec.structs.replace(self, data={"too_long": True})))).decode()
 
 
 def refusal(code: str, message: str) -> Reply:
     return Reply(False, error=Refused(code, message))
+
+
+def sound(calls: list[ToolCall]) -> list[ToolCall]:
+    """What a model wants to call, with names and sizes that go through: it may have written anything."""
+    return [_sound(number, call) for number, call in enumerate(calls[:MOST_CALLS], start=1)]
+
+
+def _sound(number: int, call: ToolCall) -> ToolCall:
+    name = _NOT_A_NAME.sub("_", call.name[:64]) or "_"
+    # A JSON text that no tool takes, so that the model hears that its call was refused.
+    arguments = call.arguments if len(call.arguments) <= LONGEST_ARGUMENTS else '"too long"'
+    return ToolCall(_NOT_A_NAME.sub("_", call.id[:64]) or f"call_{number}", name, arguments)
 
 
 class Caller:

@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_YES = re.compile(
-    r"\b(yes|yeah|yep|yup|ok|okay|sure|certainly|absolutely|definitely|agreed|correct|confirm(?:ed)?|"
-    r"please do|go ahead|go for it|do it|do so|do that|sounds good|that works|fine|alright|all right|of course|"
-    r"please|proceed|ja|jawohl|gerne|bitte|oui|d'accord|volontiers|s[ií]|vale|claro|por favor|نعم|أجل)(?!\w)",
-    re.IGNORECASE,
+_FIRM = (
+    r"yes|yeah|yep|yup|certainly|absolutely|definitely|agreed|confirm(?:ed)?|please do|go ahead|go for it|of course|"
+    r"proceed|ja|jawohl|gerne|oui|d'accord|volontiers|s[ií]|vale|claro|نعم|أجل"
 )
+_SOFT = (
+    r"ok|okay|sure|correct|do (?:it|so|that)|sounds good|that works|fine|alright|all right|please|bitte|por favor|"
+    r"great|perfect|thanks|thank you"
+)
+_YES = re.compile(rf"\b(?:{_FIRM}|{_SOFT})(?!\w)", re.IGNORECASE)
+_SAYS_YES = re.compile(rf"\b(?:{_FIRM})(?!\w)", re.IGNORECASE)
+_BEGINS = re.compile(rf"\W*(?:(?:{_SOFT}|oh|ah|well|hmm+|and)\W+)*(?:{_FIRM})(?!\w)", re.IGNORECASE)
+_THANKS = re.compile(r"\b(?:great|perfect|thanks|thank you)(?!\w)", re.IGNORECASE)
+_WISH = re.compile(r"\bi(?:'d| would)? (?:like|want|love)(?: you)?(?: to)?\b", re.IGNORECASE)
 _NO = re.compile(
     r"\b(no|nope|nah|not|never|don'?t|do not|won'?t|stop|wait|hold on|instead|rather|"
     r"cancel that|leave it|changed my mind|nein|nicht|kein\w*|non|pas|jamais|nunca|لا)(?!\w)",
     re.IGNORECASE,
 )
+# 'Please refund it' takes up the offer; 'please tell me when you open' speaks of something else.
+_FEW_WORDS = 3
 
 
 def agrees(messages: Sequence[str]) -> bool:
@@ -23,4 +32,15 @@ def agrees(messages: Sequence[str]) -> bool:
     said = [text.replace("’", "'") for text in messages]
     # "no problem, do it" and the like are a yes that begins with a no.
     plain = [re.sub(r"\b(no (problem|worries|doubt)|why not)\b", "", text, flags=re.IGNORECASE) for text in said]
-    return bool(plain) and bool(_YES.search(plain[-1])) and not any(_NO.search(text) for text in plain)
+    return bool(plain) and _says_yes(plain[-1]) and not any(_NO.search(text) for text in plain)
+
+
+def _says_yes(text: str) -> bool:
+    """A firm yes counts anywhere, in front of a question only at the beginning; a polite word only by itself."""
+    if _BEGINS.match(text):
+        return True
+    if "?" in text or "؟" in text:
+        return False
+    polite = _YES.search(_THANKS.sub(" ", text))
+    others = re.findall(r"[\w']+", _YES.sub(" ", _WISH.sub(" ", text)))
+    return bool(_SAYS_YES.search(text)) or bool(polite and len(others) <= _FEW_WORDS)

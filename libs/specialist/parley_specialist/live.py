@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from parley_mesh.bus import Bus
@@ -10,8 +10,9 @@ from parley_mesh.telemetry import log
 from parley_proto import subjects
 from parley_proto.conversation import Delta, Live, StepShown, ToolShown, reply_id
 from parley_proto.envelope import encode
-from parley_proto.errors import ParleyError
+from parley_proto.errors import ParleyError, PermanentError
 from parley_proto.specialist import AssignTurn
+from parley_specialist.shown import LONGEST_ANSWER, Shown
 
 
 class Voice:
@@ -51,3 +52,33 @@ class Voice:
             await self._bus.publish(self._subject, encode(live))
         except ParleyError as error:
             log("parley.specialist").info("live words lost", extra={"reason": error.message})
+
+
+class Speech:
+    """The words of one completion on their way to the customer, through a filter; `text` is what was shown of them.
+
+    A completion that begins again (offset 0) begins with a `fresh` filter.
+    """
+
+    def __init__(self, voice: Voice, fresh: Callable[[], Shown]) -> None:
+        self.text = ""
+        self._voice = voice
+        self._fresh = fresh
+        self._filter = fresh()
+
+    async def hear(self, offset: int, text: str) -> None:
+        """More of the model's words; PermanentError `answer_too_long` ends the turn."""
+        if offset == 0:
+            self.text, self._filter = "", self._fresh()
+        if offset + len(text) > LONGEST_ANSWER:
+            raise PermanentError(f"The model says more than {LONGEST_ANSWER} characters.", code="answer_too_long")
+        await self._show(self._filter.feed(text))
+
+    async def end(self, more: str = "") -> None:
+        """`more` in the model's stead, and what the filter has held back."""
+        await self._show(self._filter.feed(more) + self._filter.end())
+
+    async def _show(self, text: str) -> None:
+        if text:
+            await self._voice.say(len(self.text), text)
+            self.text += text

@@ -28,12 +28,16 @@ from parley_proto.specialist import (
     Urgency,
 )
 from parley_specialist import metrics
-from parley_specialist.calls import Caller, Reply, refusal
+from parley_specialist.addresses import hosts_of
+from parley_specialist.calls import Caller, Reply, refusal, sound
 from parley_specialist.clients import Completion, Consults, Knowledge, Model, consult_id
-from parley_specialist.live import Voice
-from parley_specialist.outcome import Done, citations, kind_of, summary_of
-from parley_specialist.prompt import CONSULT, ESCALATE, HANDOFF, opening, query, tool_specs
+from parley_specialist.confidential import Secrets
+from parley_specialist.live import Speech, Voice
+from parley_specialist.masking import masked
+from parley_specialist.outcome import Done, asks, citations, kind_of, summary_of
+from parley_specialist.prompt import CONSULT, ESCALATE, HANDOFF, history, opening, query, secret, tool_specs
 from parley_specialist.settings import Settings
+from parley_specialist.shown import Policy, Shown
 from parley_specialist.spec import Spec
 
 
@@ -86,6 +90,7 @@ class Loop:
         self._spec = spec
         self._settings = settings
         self._deps = deps
+        self._policy = Policy(hosts_of(settings.answer_hosts), Secrets(secret(spec)))
 
     async def answer(self, turn: AssignTurn, attempt: int) -> Outcome:
         """How the turn ends. TransientError asks for another attempt, PermanentError ends it as failed."""
@@ -116,13 +121,14 @@ class Loop:
         notices = list(({notice.notice_id: notice for notice in turn.notices} | board).values())
         with tracer().start_as_current_span("specialist.retrieve"):
             async with voice.step("retrieve"):
-                passages = await self._deps.knowledge.search(query(turn), turn.identity.tenant, self._spec.name)
+                asked, before = masked(query(turn)), [masked(text) for text in history(turn)]
+                passages = await self._deps.knowledge.search(asked, before, turn.identity, self._spec.name)
         chat = opening(self._spec, turn, notices, passages)
         tools = tool_specs(self._spec, self._deps.directory.cards(), consulting=consulting)
         return Course(turn, attempt, notices, passages or [], chat, tools, voice, consulting)
 
     async def _complete(self, course: Course) -> Completion:
-        turn = course.turn
+        turn, speech = course.turn, Speech(course.voice, lambda: Shown(self._policy))
         request = CompletionRequest(
             request_id=new_id("r"),
             tenant=turn.identity.tenant,
@@ -137,18 +143,22 @@ class Loop:
         finished = False
         try:
             with tracer().start_as_current_span("specialist.complete"):
-                completion = await self._deps.model.complete(request, course.voice.say)
+                completion = await self._deps.model.complete(request, speech.hear)
             finished = True
-            return completion
         finally:
             if not finished:
                 await self._deps.model.cancel(request.request_id)
+        if completion.text.strip() and not completion.calls:
+            await speech.end(_unasked(course.done, completion.text))
+            completion.text = speech.text
+        return completion
 
     async def _carry_out(self, course: Course, completion: Completion) -> Outcome | None:
         """Run the calls; the outcome, where one of them moves the conversation."""
-        course.chat.append(ChatMessage("assistant", completion.text, tool_calls=completion.calls))
-        for call in completion.calls:
-            async with course.voice.tool(call.id, call.name):
+        calls, known = sound(completion.calls), {tool.name for tool in course.tools}
+        course.chat.append(ChatMessage("assistant", completion.text, tool_calls=calls))
+        for call in calls:
+            async with course.voice.tool(call.id, call.name if call.name in known else "tool"):
                 result = await self._one(course, call)
             if isinstance(result, Outcome):
                 return result
@@ -175,11 +185,11 @@ class Loop:
         return await self._ask(course, question) if question.specialty in others else _nobody(question.specialty)
 
     def _handoff(self, course: Course, wish: _Handoff) -> Outcome:
-        summary = summary_of(course.turn, course.done, wish.reason)
+        summary = summary_of(course.turn, course.done, wish.reason, self._policy)
         return HandoffRequested(**self._common(course), to=wish.to, summary=summary)
 
     def _escalation(self, course: Course, plea: _Escalate) -> Outcome:
-        summary = summary_of(course.turn, course.done, plea.reason)
+        summary = summary_of(course.turn, course.done, plea.reason, self._policy)
         return EscalationRequested(**self._common(course), urgency=plea.urgency, summary=summary)
 
     async def _ask(self, course: Course, question: _Consult) -> Reply:
@@ -192,7 +202,7 @@ class Loop:
             identity=turn.identity,
             asker=name,
             specialty=question.specialty,
-            question=question.question[:2000],
+            question=masked(question.question[:2000]),
             deadline_at=min(turn.deadline_at, now_ms() + int(self._settings.consult_timeout_s * 1000)),
             reply_to=subjects.consult(name, key),
         )
@@ -212,7 +222,9 @@ class Loop:
         if not completion.text.strip() or completion.finished is None:
             raise PermanentError("The model gave an empty answer.", code="empty_answer")
         text, done = completion.text.strip(), course.done
-        cited = citations(text, course.passages, done)
+        if done.offer and not asks(text, done.offer):
+            done.offer = None
+        cited = citations(text, course.passages, done, self._policy)
         return TurnAnswered(
             **self._common(course),
             text=text,
@@ -235,7 +247,7 @@ class Loop:
             now_ms(),
             answer=text.strip(),
             code="" if text.strip() else "empty",
-            citations=citations(text, course.passages, course.done),
+            citations=citations(text, course.passages, course.done, self._policy),
         )
 
     def _common(self, course: Course) -> dict[str, Any]:
@@ -247,6 +259,11 @@ class Loop:
             "specialty": self._spec.name,
             "at": now_ms(),
         }
+
+
+def _unasked(done: Done, text: str) -> str:
+    """The question of an offer, where the model has not asked it: a yes to other words would be no yes to this."""
+    return f"\n\n{done.offer.question}" if done.offer and not asks(text, done.offer) else ""
 
 
 def _nobody(name: str) -> Reply:

@@ -8,8 +8,13 @@ import msgspec
 
 from parley_proto.rag import Passage
 from parley_proto.specialist import AssignTurn, Citation, Fact, HandoffSummary, Kind, Offer
+from parley_specialist.masking import masked
+from parley_specialist.shown import Policy, shown
 
 _MARK = re.compile(r"\[(\d{1,2})\]")
+_WORD = re.compile(r"[^\W_]+")
+_LONGEST_TITLE = 200
+_LONGEST_FACT = 2_000
 
 
 class Done(msgspec.Struct):
@@ -20,16 +25,29 @@ class Done(msgspec.Struct):
     offer: Offer | None = None
 
 
-def citations(text: str, passages: list[Passage], done: Done) -> list[Citation]:
+def asks(text: str, offer: Offer) -> bool:
+    """Whether `text` asks for the yes to `offer`: what nobody was asked, nobody has agreed to."""
+    return f" {_words(offer.question)} " in f" {_words(text)} "
+
+
+def _words(text: str) -> str:
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def citations(text: str, passages: list[Passage], done: Done, policy: Policy) -> list[Citation]:
     """The passages that `text` marks with [n], then the tools whose results it stands on."""
     numbers = sorted({int(n) for n in _MARK.findall(text) if 0 < int(n) <= len(passages)})
-    cited = [_cite(n, passages[n - 1]) for n in numbers]
+    cited = [_cite(n, passages[n - 1], policy) for n in numbers]
     tools = enumerate(dict.fromkeys(done.tools), start=max(numbers, default=0) + 1)
     return cited + [Citation(n, name.replace("_", " "), tool=name) for n, name in tools]
 
 
-def _cite(number: int, passage: Passage) -> Citation:
-    return Citation(number, passage.title, passage.document, passage.section)
+def _cite(number: int, passage: Passage, policy: Policy) -> Citation:
+    """Titles come from documents and are shown to the customer like an answer."""
+    title, document, section = (
+        shown(name[:_LONGEST_TITLE], policy) for name in (passage.title, passage.document, passage.section)
+    )
+    return Citation(number, title, document, section)
 
 
 def kind_of(text: str, cited: list[Citation], done: Done) -> Kind:
@@ -41,13 +59,20 @@ def kind_of(text: str, cited: list[Citation], done: Done) -> Kind:
     return "asked" if text.rstrip().endswith("?") else "refused"
 
 
-def summary_of(turn: AssignTurn, done: Done, reason: str) -> HandoffSummary:
-    """What the next owner must know; each claim names the messages that support it."""
+def summary_of(turn: AssignTurn, done: Done, reason: str, policy: Policy) -> HandoffSummary:
+    """What the next owner must know; each claim names the messages that support it.
+
+    People and models read it: it holds no card numbers, and no links but those of an answer.
+    """
+
+    def fit(text: str) -> str:
+        return shown(masked(text), policy)
+
     ids = [line.message_id for line in turn.messages]
     facts = list(turn.handoff.facts) if turn.handoff else []
-    facts += [Fact(f"The customer wrote: {line.text[:500]}", [line.message_id]) for line in turn.messages]
-    facts += [Fact(fact, ids) for fact in done.facts]
-    promises = [turn.offer.question] if turn.offer else []
-    questions = [line.text[:500] for line in turn.messages[-1:]]
+    facts += [Fact(f"The customer wrote: {fit(line.text)[:500]}", [line.message_id]) for line in turn.messages]
+    facts += [Fact(fit(fact)[:_LONGEST_FACT], ids) for fact in done.facts]
+    promises = [fit(turn.offer.question)] if turn.offer else []
+    questions = [fit(line.text)[:500] for line in turn.messages[-1:]]
     unique = list({fact.text: fact for fact in facts}.values())
-    return HandoffSummary(reason[:500], unique[-20:], promises, questions)
+    return HandoffSummary(fit(reason[:500]), unique[-20:], promises, questions)

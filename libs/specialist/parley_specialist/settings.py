@@ -8,7 +8,10 @@ from parley_proto.llm import Tier
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`slots` is how many turns one instance answers at once; times in seconds."""
+    """`slots` is how many turns one instance answers at once; times in seconds.
+
+    `answer_hosts` are the hosts that links and images in answers may go to, separated by commas; none when empty.
+    """
 
     backoffice_url: str = "http://127.0.0.1:8090"
     backoffice_token: str = ""
@@ -23,3 +26,4 @@ class Settings(msgspec.Struct, frozen=True):
     backoffice_timeout_s: float = 5.0
     backoffice_connections: int = 32
     passages: int = 5
+    answer_hosts: str = ""

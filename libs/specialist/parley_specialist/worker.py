@@ -13,6 +13,7 @@ from parley_proto.errors import ParleyError, PermanentError, TransientError
 from parley_proto.specialist import AskConsult, AssignTurn, Outcome, TurnFailed, Work
 from parley_specialist import metrics
 from parley_specialist.loop import Loop
+from parley_specialist.unexpected import without_its_text
 
 
 class Worker:
@@ -53,8 +54,9 @@ class Worker:
 
     async def _outcome(self, turn: AssignTurn, attempt: int, left: float) -> Outcome:
         try:
-            async with asyncio.timeout(left):
-                return await self._loop.answer(turn, attempt)
+            with without_its_text():
+                async with asyncio.timeout(left):
+                    return await self._loop.answer(turn, attempt)
         except TimeoutError:
             return self._failed(turn, attempt, "deadline", "The turn ran out of time.")
         except PermanentError as error:
@@ -63,8 +65,9 @@ class Worker:
 
     async def _consult(self, ask: AskConsult) -> None:
         try:
-            async with asyncio.timeout((ask.deadline_at - now_ms()) / 1000):
-                answered = await self._loop.consult(ask)
+            with without_its_text():
+                async with asyncio.timeout((ask.deadline_at - now_ms()) / 1000):
+                    answered = await self._loop.consult(ask)
         except (TimeoutError, ParleyError) as error:
             # No answer in time is an answer: the asker goes on by itself.
             log("parley.specialist").info("consult not answered", extra={"reason": str(error)})

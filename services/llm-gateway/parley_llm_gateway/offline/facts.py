@@ -5,6 +5,8 @@ Pending offer: {"tool": "cancel_order", "arguments": {"order_id": "ORD-100001"},
 Router: {"specialty": "technical", "confidence": 0.93}
 Handed over from billing: {"reason": "...", "facts": [...]}
 Summary so far: ...
+
+What customers and documents had a part in comes as a tool's result instead, as `SoFar`.
 """
 
 from __future__ import annotations
@@ -44,6 +46,15 @@ class Route(msgspec.Struct, frozen=True):
     confidence: float = 0.0
 
 
+class SoFar(msgspec.Struct, frozen=True):
+    """What earlier turns left: data, of which only the typed offer leads to an action."""
+
+    summary: str = ""
+    handed_over_from: str = ""
+    handover: Any = None
+    pending_offer: Offer | None = None
+
+
 class Facts(msgspec.Struct, frozen=True):
     """`background` is what earlier turns and other specialties left for us to know."""
 
@@ -72,6 +83,20 @@ def read_facts(contents: list[str]) -> Facts:
         else:
             background.append(value)
     return Facts(notices[:_MAX_NOTICES], offer, route, handed_from, "\n".join(background)[:_MAX_BACKGROUND])
+
+
+def with_so_far(facts: Facts, content: str) -> Facts:
+    """`facts` and what the tool's result `content` adds to them; what can't be read adds nothing."""
+    so_far: SoFar | None = _struct(content, SoFar)
+    if so_far is None:
+        return facts
+    background = "\n".join([facts.background, so_far.summary, *_texts(so_far.handover)]).strip()
+    return msgspec.structs.replace(
+        facts,
+        offer=so_far.pending_offer or facts.offer,
+        handed_from=so_far.handed_over_from or facts.handed_from,
+        background=background[:_MAX_BACKGROUND],
+    )
 
 
 def _entries(contents: list[str]) -> list[tuple[str, str, str, str]]:

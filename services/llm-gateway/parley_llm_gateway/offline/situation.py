@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from parley_llm_gateway.offline.facts import Facts, read_facts
-from parley_llm_gateway.offline.tools import SEARCH, Tool, read_tool
+from parley_llm_gateway.offline.facts import Facts, read_facts, with_so_far
+from parley_llm_gateway.offline.tools import SEARCH, SO_FAR, Tool, read_tool
 from parley_proto.llm import ChatMessage, ToolCall, ToolSpec
 
 
@@ -99,6 +99,7 @@ class Situation(msgspec.Struct, frozen=True):
 _MAX_MESSAGE = 4000
 _MAX_WINDOW = 20
 _MAX_PASSAGES = 8
+_LOOKED_UP = (SEARCH, SO_FAR)
 _UNREADABLE = Outcome(error=Problem("unreadable", "The tool's answer can't be read."))
 _outcomes = msgspec.json.Decoder(Outcome)
 
@@ -115,14 +116,22 @@ def read(messages: list[ChatMessage], tools: list[ToolSpec]) -> Situation:
     return Situation(
         message=asked.strip()[:_MAX_MESSAGE],
         window=_window(messages[:first]) if said else [],
-        facts=read_facts([message.content for message in messages if message.role == "system"]),
+        facts=_facts(messages, last),
         tools={tool.name: tool for tool in known},
-        results=[result for result in results if result.tool != SEARCH],
+        results=[result for result in results if result.tool not in _LOOKED_UP],
         passages=[passage for outcome in searches for passage in outcome.passages or []][:_MAX_PASSAGES],
         searched=bool(searches),
         unsearchable=any(outcome.error for outcome in searches),
         rounds=_rounds(messages[last + 1 :]),
     )
+
+
+def _facts(messages: list[ChatMessage], last: int) -> Facts:
+    facts = read_facts([message.content for message in messages if message.role == "system"])
+    for message in messages[last + 1 :]:
+        if message.role == "tool" and message.name == SO_FAR:
+            facts = with_so_far(facts, message.content)
+    return facts
 
 
 def _first_of_turn(messages: list[ChatMessage], last: int) -> int:
@@ -171,5 +180,5 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
 
 
 def _rounds(messages: list[ChatMessage]) -> int:
-    """How often this turn has called tools, the search that every turn begins with not counted."""
-    return sum(any(call.name != SEARCH for call in message.tool_calls) for message in messages)
+    """How often this turn has called tools, what every turn begins with not counted."""
+    return sum(any(call.name not in _LOOKED_UP for call in message.tool_calls) for message in messages)

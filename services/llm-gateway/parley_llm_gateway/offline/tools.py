@@ -12,6 +12,7 @@ from parley_llm_gateway.offline.words import stems
 from parley_proto.llm import ToolSpec
 
 SEARCH = "search_knowledge"
+SO_FAR = "conversation_so_far"
 HANDOFF = "handoff"
 ESCALATE = "escalate"
 CONSULT = "consult"
