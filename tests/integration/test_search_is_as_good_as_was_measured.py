@@ -69,7 +69,7 @@ async def test_a_product_manual_answers_nine_questions_of_ten(data: Path, tmp_pa
 async def test_frequent_questions_are_found_in_other_words(data: Path) -> None:
     arguments_ = arguments(shared("stackfaq_passages.jsonl"), shared("stackfaq_questions.jsonl"), data, limit=300)
     found = by_mode(await evaluate(arguments_))
-    assert found["hybrid"].recall_1 > 0.94 and found["hybrid"].recall_5 > 0.99
+    assert found["hybrid"].recall_1 > 0.92 and found["hybrid"].recall_5 > 0.99
     assert_not_below(found["hybrid"], found["vector"], found["text"])
 
 

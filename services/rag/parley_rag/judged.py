@@ -15,7 +15,8 @@ from parley_proto.errors import PermanentError
 _TEXT = ("question", "query", "text")
 _GOLD = ("gold_passages", "required_documents", "gold")
 _HISTORY = ("history", "context", "turns")
-_SAID = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
+# A quote opens after a space and before a word: otherwise what stands between two quotes would be one.
+_SAID = re.compile(r"(?<!\S)[\"“](?=\w)([^\"“”]{12,})[\"”]")
 _LEAST_WORDS = 5
 _MOST_WORDS = 150
 

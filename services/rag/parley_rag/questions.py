@@ -37,8 +37,9 @@ _PRONOUNS = frozenset(_POINTING.split())
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """One way to look a question up: `meaning` is to be embedded, `words` are for full text, `terms` counts them.
+    """One way to look a question up: `meaning` is to be embedded, `words` are for full text.
 
+    `terms` counts the different words.
     `handicap` is taken off the scores of what it finds, `doubt` off its similarity where that is held to the floor.
     """
 
@@ -71,9 +72,8 @@ def follows_up(query: str) -> bool:
 
 
 def content_words(text: str) -> list[str]:
-    """The words of `text` that are more than grammar, each once, in their order."""
-    words = {word.lower(): word for word in reversed(_TOKEN.findall(text))}
-    return [word for key, word in reversed(words.items()) if key not in _FUNCTION_WORDS]
+    """The words of `text` that are more than grammar, in their order; what is said twice stays and weighs double."""
+    return [word for word in _TOKEN.findall(text) if word.lower() not in _FUNCTION_WORDS]
 
 
 def _searched(text: str) -> str:
@@ -81,4 +81,4 @@ def _searched(text: str) -> str:
 
 
 def _terms(text: str) -> int:
-    return max(1, len(content_words(text)))
+    return max(1, len({word.lower() for word in content_words(text)}))
