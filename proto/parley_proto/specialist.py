@@ -67,10 +67,17 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RouteHint(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the router thinks the newest message is about. `confidence` is 0 to 1; `specialty` is empty when unsure."""
+    """What the router thinks the newest message is about. `confidence` is 0 to 1.
+
+    `specialty` is empty when the message belongs to nobody. With `ask_back` it may as well be the second of
+    `alternatives`, so that asking is better than guessing. `evidence` says why: words, and what it resembles.
+    """
 
     specialty: str = ""
     confidence: float = 0.0
+    alternatives: list[str] = []
+    ask_back: bool = False
+    evidence: list[str] = []
 
 
 class AssignTurn(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):

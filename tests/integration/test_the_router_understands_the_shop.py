@@ -88,7 +88,7 @@ def wrong(router: Router, model: MiniLM, messages: dict[str, list[str]]) -> list
         f"{text!r} was sent to {hint.specialty}"
         for specialty, texts in messages.items()
         for text, vector in zip(texts, model.encode(texts), strict=True)
-        if (hint := router.route(vector.tobytes())).specialty not in (specialty, "")
+        if (hint := router.route(vector.tobytes(), text)).specialty not in (specialty, "")
     ]
 
 
@@ -96,12 +96,14 @@ def wrong(router: Router, model: MiniLM, messages: dict[str, list[str]]) -> list
 def test_what_customers_write_reaches_its_specialty(router: Router, model: MiniLM, specialty: str) -> None:
     texts = MESSAGES[specialty]
     assert wrong(router, model, {specialty: texts}) == []
-    named = [router.route(vector.tobytes()).specialty for vector in model.encode(texts)]
+    named = [
+        router.route(vector.tobytes(), text).specialty for text, vector in zip(texts, model.encode(texts), strict=True)
+    ]
     assert named.count(specialty) >= len(texts) - 1
 
 
 def test_none_of_these_messages_was_trained_on() -> None:
-    lines = (project_root() / "services/conversation/training/seed_examples.jsonl").read_text("utf-8").splitlines()
+    lines = (project_root() / "libs/routing/parley_routing/seed_examples.jsonl").read_text("utf-8").splitlines()
     seeds = [json.loads(line) for line in lines]
     assert len(seeds) >= 250
     assert not {seed["text"].lower() for seed in seeds} & {text.lower() for one in MESSAGES.values() for text in one}
@@ -109,15 +111,20 @@ def test_none_of_these_messages_was_trained_on() -> None:
 
 def test_vectors_in_whole_numbers_reach_the_same_specialty(router: Router, model: MiniLM, small_model: MiniLM) -> None:
     texts = [text for one in MESSAGES.values() for text in one]
-    exact = [router.route(vector.tobytes()).specialty for vector in model.encode(texts)]
-    rounded = [router.route(vector.tobytes()).specialty for vector in small_model.encode(texts)]
+    exact = [
+        router.route(vector.tobytes(), text).specialty for text, vector in zip(texts, model.encode(texts), strict=True)
+    ]
+    rounded = [
+        router.route(vector.tobytes(), text).specialty
+        for text, vector in zip(texts, small_model.encode(texts), strict=True)
+    ]
     assert sum(a != b for a, b in zip(exact, rounded, strict=True)) <= 2
 
 
 def test_real_queries_of_three_shops_are_understood(router: Router, model: MiniLM) -> None:
     rows = [json.loads(line) for line in shared("hint3.jsonl").read_text("utf-8").splitlines()]
     vectors = model.encode([row["text"] for row in rows])
-    hints = [router.route(vector.tobytes()).specialty for vector in vectors]
+    hints = [router.route(vector.tobytes(), row["text"]).specialty for row, vector in zip(rows, vectors, strict=True)]
     named = [(hint, row["specialty"]) for hint, row in zip(hints, rows, strict=True) if hint]
     assert sum(hint == truth for hint, truth in named) / len(named) > 0.75
     assert len(named) / len(rows) > 0.35

@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="parley", description="Customer-service agents as a mesh of small services.")
     top.add_argument("--version", action="version", version=_version())
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_lifecycle, _looking, _knowledge, _talking):
+    for add in (_lifecycle, _looking, _knowledge, _routing, _talking):
         add(commands)
     return top
 
@@ -115,6 +115,24 @@ def _tables(kb: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         command.add_argument("name", metavar=metavar, nargs="?" if optional else None, default="")
         command.add_argument("--tenant", default="default")
         command.set_defaults(action=action)
+
+
+def _routing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    route = _group(commands, "route", "the router: which specialty a message is about")
+    train = _json(_command(route, "train", "route:train", "train a head on labelled messages of your own"))
+    train.add_argument("file", metavar="FILE.jsonl", help="a JSON object a line, with a text and a label")
+    train.add_argument("--out", required=True, metavar="HEAD.npz", help="for PARLEY_CONVERSATION_ROUTER")
+    measure = _json(_command(route, "eval", "route:evaluate", "measure by cross-validation, or a head on a file"))
+    measure.add_argument("files", nargs="+", metavar="FILE.jsonl")
+    measure.add_argument("--head", default="", metavar="HEAD.npz", help="measure this head instead of training")
+    measure.add_argument(
+        "--leave-one-out", action="store_true", help="each file judged by a six-way head of the others"
+    )
+    for command in (train, measure):
+        command.add_argument("--text-field", default="", metavar="NAME", help="where the text is (found by itself)")
+        command.add_argument("--labels", default="", metavar="NAME", help="where the label is (found by itself)")
+        command.add_argument("--oos-label", default="", metavar="LABEL", help="of what is out of scope (oos or none)")
+        command.add_argument("--folds", type=int, default=5, metavar="N", help="of the cross-validation (5)")
 
 
 def _talking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -55,8 +55,13 @@ def secret(spec: Spec) -> str:
 def _facts(turn: AssignTurn, notices: list[Notice]) -> list[str]:
     """What operators and the router say; everything that customers or documents had a part in is looked up."""
     facts = [f"Notice in force: {_json({'severity': n.severity, 'text': n.text})}" for n in notices]
-    if turn.hint.specialty:
-        facts.append(f"Router: {_json(turn.hint)}")
+    hint = turn.hint
+    if hint.specialty:
+        # Not its evidence: those are words of the customer.
+        facts.append(f"Router: {_json({'specialty': hint.specialty, 'confidence': hint.confidence})}")
+    if hint.ask_back:
+        either = " or ".join(hint.alternatives)
+        facts.append(f"It may be about {either}: where the message does not tell which, ask the customer.")
     return facts
 
 

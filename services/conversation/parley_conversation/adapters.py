@@ -38,7 +38,7 @@ class Hot(msgspec.Struct):
 class Heads(Protocol):
     """The trained head: from an embedding to a specialty."""
 
-    def route(self, vector: bytes) -> RouteHint: ...
+    def route(self, vector: bytes, text: str = "") -> RouteHint: ...
 
 
 class Intents:
@@ -55,7 +55,7 @@ class Intents:
         if not needed and time.monotonic() < self._away_until:
             return RouteHint()
         try:
-            return self._head.route(await self._embed(text, self._timeout_s if needed else 0.0))
+            return self._head.route(await self._embed(text, self._timeout_s if needed else 0.0), text)
         except ParleyError as error:
             self._away_until = time.monotonic() + AWAY_S
             log("parley.conversation").warning("routing without knowledge", extra={"reason": error.message})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from parley_conversation import metrics
@@ -25,7 +26,9 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
     directory, board = Directory(mesh.client), NoticeBoard(mesh.client)
     memory = Memory(settings.memory_budget_mb * MEBIBYTE, shards)
     store = Log(mesh.bus, shards, settings.open_batches)
-    intents = Intents(mesh.bus, Router.load(), settings.route_timeout_s)
+    intents = Intents(
+        mesh.bus, Router.load(Path(settings.router) if settings.router else None), settings.route_timeout_s
+    )
     keeper = Conversations(settings, store, memory, intents, directory, board)
     owner = Shards(
         mesh.client,
