@@ -35,7 +35,8 @@ def head() -> Head:
     vectors = np.stack([found for _, _, found in rows])
     examples = Examples([text for _, text, _ in rows], labels, labels, vectors, np.ones(len(rows), np.float32))
     made, _ = train(examples, labels_of(examples), "none", SMALL)
-    return Head(msgspec.structs.replace(made.about, model=MODEL, sure=0.8, least_familiar=0.2), made.grams, made.weights)
+    about = msgspec.structs.replace(made.about, model=MODEL, sure=0.8, least_familiar=0.2)
+    return Head(about, made.grams, made.weights)
 
 
 def test_a_clear_message_has_a_specialty_a_confidence_and_a_reason(head: Head) -> None:

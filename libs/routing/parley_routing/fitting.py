@@ -30,7 +30,7 @@ WANTED_PRECISION = 0.9
 class Recipe(msgspec.Struct, frozen=True):
     """What training takes. `ridge` is large where a head must serve businesses that it has not seen."""
 
-    landmarks: int = 2_000
+    landmarks: int = 4_000
     words: int = 1_500
     pieces: int = 2_500
     ridge: float = 0.1
