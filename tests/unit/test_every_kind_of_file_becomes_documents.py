@@ -181,7 +181,7 @@ def archive() -> bytes:
         ("a.jsonl", b"\n\n", "it has no rows"),
         ("a.docx", archive(), "it is a ZIP archive or an Office file: unpack it"),
         ("a.md", archive(), "it is a ZIP archive or an Office file: unpack it"),
-        ("a.md.gz", gzip.compress(b"Text"), "it is compressed with gzip"),
+        ("a.md.gz", gzip.compress(b"Text", mtime=0), "it is compressed with gzip"),
         ("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(20), "it is a PNG picture"),
         ("a.jsonl", b"\x7fELF" + bytes(20), "it is a program"),
         ("a.md", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(20), "it is an Office file, perhaps encrypted"),
