@@ -168,7 +168,7 @@ def test_a_damaged_page_costs_only_itself() -> None:
 def archive() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as made:
-        made.writestr("a.md", "Text")
+        made.writestr(zipfile.ZipInfo("a.md"), "Text")
     return file.getvalue()
 
 
