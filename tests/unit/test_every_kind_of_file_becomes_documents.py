@@ -43,12 +43,11 @@ def refusal(name: str, data: bytes) -> str:
 def test_a_page_becomes_sections_with_its_lists_and_tables() -> None:
     document = only("help/refunds.html", PAGE.encode())
     assert (document.document_id, document.title, document.language) == ("help/refunds.html", "Refunds | Shop", "en-GB")
-    first, card, bank = sections(document.text)
+    first, card, detail, bank = sections(document.text)
     assert (first.title, first.text) == ("", "Money comes back in 5\xa0days for item_no *7*.")
     assert card.title == "By card"
     assert "- one\n  - inner\n- two" in card.text
-    assert "### Detail" in card.text
-    assert "| France | 3 |" in card.text
+    assert detail.title == "By card > Detail" and "| France | 3 |" in detail.text
     assert (bank.title, bank.text) == ("By bank", "Slower.")
 
 

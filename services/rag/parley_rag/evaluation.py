@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -32,6 +33,7 @@ from parley_rag.writer import Writer
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 DEPTH = 10
+_DATA = ".parley"
 _AT_ONCE = 200
 _BATCH = 32
 
@@ -103,7 +105,7 @@ class Bench:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print. `args`: passages, questions, unanswerable, limit, precision, data, json.
+    """Measure and print. `args`: passages, questions, unanswerable, limit, precision, data (else PARLEY_DATA), json.
 
     ParleyError for what can't be read or can't be asked, with its line.
     """
@@ -118,7 +120,8 @@ async def evaluate(args: argparse.Namespace) -> Evaluation:
     known = {document.document_id for document in documents}
     questions = questions_of(Path(args.questions), known)[: args.limit or None]
     unanswerable = questions_of(Path(args.unanswerable), None)[: args.limit or None] if args.unanswerable else []
-    async with opened(Path(args.data), args.precision) as bench:
+    data = Path(args.data or os.environ.get("PARLEY_DATA") or _DATA)
+    async with opened(data, args.precision) as bench:
         windows = await bench.take_in(documents)
         modes = [await _measured(bench, mode, questions, unanswerable) for mode in MODES]
     most = mean([most_recall(question.gold, 5) for question in questions])
