@@ -52,7 +52,7 @@ def assert_not_below(better: Figures, *others: Figures) -> None:
         assert all(one >= two - 0.003 for one, two in zip(measures(better), measures(other), strict=True))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_product_manual_answers_nine_questions_of_ten(data: Path, tmp_path: Path) -> None:
     unrelated = write(tmp_path / "oos.jsonl", *[row for row in rows("clinc150.jsonl") if row["label"] == "oos"][:100])
     passages, questions = shared("emanual_passages.jsonl"), shared("emanual_questions.jsonl")
@@ -65,7 +65,7 @@ async def test_a_product_manual_answers_nine_questions_of_ten(data: Path, tmp_pa
     assert hybrid.auroc and hybrid.auroc > 0.98
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_frequent_questions_are_found_in_other_words(data: Path) -> None:
     arguments_ = arguments(shared("stackfaq_passages.jsonl"), shared("stackfaq_questions.jsonl"), data, limit=300)
     found = by_mode(await evaluate(arguments_))
@@ -79,7 +79,7 @@ async def recall_at_5(bench: Bench, questions: list[Question]) -> float:
     return sum(hits) / len(hits)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_what_was_said_before_finds_a_vague_question_and_harms_no_whole_one(data: Path) -> None:
     documents = read_documents(shared("stackfaq_passages.jsonl"))
     known = {document.document_id for document in documents}
