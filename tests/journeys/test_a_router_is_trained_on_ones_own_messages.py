@@ -50,7 +50,7 @@ def test_a_head_is_trained_measured_and_judged_on_a_file(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is empty"),
+        (b"", "it is empty"),
         (b"\x00\xff\x00\xff", "is not JSON"),
         (b'{"text": "only one label", "label": "a"}\n' * 3, "has only the label 'a'"),
         (
@@ -60,6 +60,9 @@ def test_a_head_is_trained_measured_and_judged_on_a_file(tmp_path: Path) -> None
         (b'{"text": "no label"}\n', "no field for the label"),
         (b'{"text": "' + b"x" * 102_400 + b'", "label": "a"}\n', "characters"),
         (b'{"text": NaN, "label": "a"}\n', "is not JSON"),
+        (b'{"text": "same", "label": "a"}\n{"text": "Same ", "label": "b"}\n' * 5, "a single example"),
+        (b'{"turns": [{"text": "hi", "intent": "greeting", "n": "first"}]}\n', "no turn of it says"),
+        (b'{"turns": 5}\n', "are not a list of objects"),
     ],
 )
 def test_what_can_not_be_trained_on_is_refused_in_a_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from parley_conversation.routing import MODEL, Router
 from parley_proto.errors import PermanentError, SettingsError
-from parley_routing.evaluation import labels_of, train
+from parley_routing.evaluation import cross_validate, labels_of, of_head, train
 from parley_routing.fitting import Examples, Recipe
 from parley_routing.head import Head
 
@@ -24,16 +24,20 @@ def vector(topic: int, number: int = 0, other: int | None = None) -> np.ndarray:
     return (found / np.linalg.norm(found)).astype("<f4")
 
 
-@pytest.fixture(scope="module")
-def head() -> Head:
+def messages(count: int = 40) -> Examples:
     rows = [
         (label, f"{word} please {number}", vector(at, number))
         for at, (label, word) in enumerate(TOPICS.items())
-        for number in range(40)
+        for number in range(count)
     ]
     labels = [label for label, _, _ in rows]
     vectors = np.stack([found for _, _, found in rows])
-    examples = Examples([text for _, text, _ in rows], labels, labels, vectors, np.ones(len(rows), np.float32))
+    return Examples([text for _, text, _ in rows], labels, labels, vectors, np.ones(len(rows), np.float32))
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    examples = messages()
     made, _ = train(examples, labels_of(examples), "none", SMALL)
     about = msgspec.structs.replace(made.about, model=MODEL, sure=0.8, least_familiar=0.2)
     return Head(about, made.grams, made.weights)
@@ -43,6 +47,10 @@ def test_a_clear_message_has_a_specialty_a_confidence_and_a_reason(head: Head) -
     hint = Router(head).route(vector(0, 99).tobytes(), "my invoice please")
     assert hint.specialty == "billing" and 0.8 < hint.confidence <= 1 and not hint.ask_back
     assert '"invoice"' in hint.evidence and "like billing" in hint.evidence
+
+
+def test_words_of_grammar_are_no_reason(head: Head) -> None:
+    assert '"please"' not in Router(head).route(vector(0, 99).tobytes(), "my invoice please").evidence
 
 
 def test_between_two_specialties_both_are_named(head: Head) -> None:
@@ -61,6 +69,37 @@ def test_a_vector_of_another_size_is_refused(head: Head, size: int) -> None:
     with pytest.raises(PermanentError, match=f"A vector of {size} bytes can't be routed") as caught:
         Router(head).route(b"\x00" * size)
     assert caught.value.code == "bad_vector"
+
+
+@pytest.mark.parametrize("name", ["none", "oos", "nobody at all"])
+def test_a_file_may_call_what_is_out_of_scope_by_another_name(head: Head, name: str) -> None:
+    examples = messages()
+    renamed = examples._replace(labels=[name if label == "none" else label for label in examples.labels])
+    report = of_head(head, renamed, name)
+    assert (report.outside, report.labels) == (40, 3)
+    assert report.outside_recall == report.accuracy == 1.0
+
+
+def test_a_head_that_knows_no_strangers_may_still_turn_them_away(head: Head) -> None:
+    examples = messages()
+    inside = examples.take([at for at, label in enumerate(examples.labels) if label != "none"])
+    without, _ = train(inside, labels_of(inside), "", SMALL)
+    report = of_head(without, examples, "none")
+    assert (without.about.outside, report.outside, report.in_scope) == ("", 40, 1.0)
+    assert report.outside_recall is not None and report.outside_recall > 0.9
+
+
+def test_no_text_is_judged_by_a_head_that_saw_it_and_no_fold_is_empty() -> None:
+    spoken: list[str] = []
+    few = messages(2)
+    twice = Examples(
+        few.texts * 2, few.labels * 2, few.intents * 2, np.concatenate([few.vectors] * 2), np.ones(12, np.float32)
+    )
+    report = cross_validate(twice, "none", SMALL, 5, spoken.append)
+    assert report.messages == 12 and len(spoken) == 5
+    # Labels that have nothing to do with the texts: only who saw the very text could know.
+    guessed = twice._replace(labels=[f"label {at % 6 // 2}" for at in (0, 3, 1, 5, 2, 4)] * 2)
+    assert cross_validate(guessed, "", SMALL, 2, spoken.append).accuracy < 0.9
 
 
 def test_a_head_that_was_saved_decides_the_same(head: Head, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Judged(NamedTuple):
 def cross_validate(examples: Examples, outside: str, recipe: Recipe, folds: int, say: Progress) -> Report:
     """Each fold judged by a head that has not seen it, thresholds included; equal texts share a fold."""
     labels = labels_of(examples)
-    fold = np.array([digest(text) % folds for text in examples.texts])
+    fold = _folds(examples.texts, folds)
     parts: list[Judged] = []
     found: list[Calibration] = []
     for number in range(folds):
@@ -81,16 +81,27 @@ def cross_validate(examples: Examples, outside: str, recipe: Recipe, folds: int,
         if not len(held):
             continue
         head, _ = train(examples.take(np.flatnonzero(fold != number)), labels, outside, recipe)
-        parts.append(judge(head, examples.take(held)))
+        parts.append(judge(head, examples.take(held), outside))
         found.append(calibration_of(head))
         say(f"fold {number + 1} of {folds}: {parts[-1].right.mean():.3f} right")
     return report(_joined(parts), labels, outside, found)
 
 
-def of_head(head: Head, examples: Examples) -> Report:
-    """What `head` makes of the messages; labels that it does not know count as wrong."""
-    labels = [*head.about.labels, *sorted(set(examples.labels) - set(head.about.labels))]
-    return report(judge(head, examples), labels, head.about.outside, [calibration_of(head)])
+def _folds(texts: Sequence[str], folds: int) -> Places:
+    """The fold of each text: different texts are dealt out by their digest, so that no fold stays empty by chance."""
+    dealt = {key: at % folds for at, key in enumerate(sorted({digest(text) for text in texts}))}
+    return np.array([dealt[digest(text)] for text in texts], np.intp)
+
+
+def of_head(head: Head, examples: Examples, outside: str) -> Report:
+    """What `head` makes of the messages; `outside` is their label for what is out of scope, whatever the head calls it.
+
+    Labels that the head does not know count as wrong.
+    """
+    strangers = head.about.outside or outside
+    renamed = examples._replace(labels=[strangers if label == outside else label for label in examples.labels])
+    labels = [*head.about.labels, *sorted(set(renamed.labels) - set(head.about.labels))]
+    return report(judge(head, renamed, strangers), labels, strangers, [calibration_of(head)])
 
 
 def train(examples: Examples, labels: Sequence[str], outside: str, recipe: Recipe) -> tuple[Head, Scored]:
@@ -118,8 +129,8 @@ def calibration_of(head: Head) -> Calibration:
     return Calibration(head.about.temperature, head.about.least_familiar, head.about.sure)
 
 
-def judge(head: Head, examples: Examples) -> Judged:
-    """Many messages at once, decided as `Head.decide` does."""
+def judge(head: Head, examples: Examples, outside: str) -> Judged:
+    """Many messages at once, decided as `Head.decide` does; of those labelled `outside`, who is not named is right."""
     about = head.about
     labels = [*about.labels, *sorted(set(examples.labels) - set(about.labels))]
     truth = np.array([labels.index(label) for label in examples.labels], np.intp)
@@ -130,7 +141,7 @@ def judge(head: Head, examples: Examples) -> Judged:
     rest[np.arange(len(best)), best] = -np.inf
     if about.outside in about.labels:
         rest[:, about.labels.index(about.outside)] = -np.inf
-    stranger = truth == (labels.index(about.outside) if about.outside in labels else -1)
+    stranger = truth == (labels.index(outside) if outside in labels else -1)
     right = np.where(named, best == truth, stranger)
     asked = named & (confidence < about.sure)
     return Judged(truth, best, rest.argmax(1), familiarity, named, asked, confidence, right)

@@ -21,8 +21,8 @@ Features = Callable[[npt.NDArray[np.intp]], Floats]
 
 _TOGETHER = 2_000
 _CALIBRATED_ON = 3_000
-# Of the messages that would be understood, one in two hundred may be given up to keep strangers out.
-GIVEN_UP = 0.005
+# Of the messages that would be understood, one in five hundred may be given up to keep strangers out.
+GIVEN_UP = 0.002
 # Who is named without a question back is the right one nine times in ten.
 WANTED_PRECISION = 0.9
 

@@ -20,6 +20,14 @@ PIECE = "~"
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+")
 _PIECES = (3, 4, 5)
+# They count in a score, but tell a person nothing about why.
+_GRAMMAR = frozenset(
+    _WORD.findall(
+        "a an and any are as at be been but by can could d did didn do does doesn don for from get got had has have how"
+        " i if in is isn it just ll m me my no not of off on or our please s so t that the their then there they this"
+        " to too up us ve want was wasn we were what when where which who why will with won would you your"
+    )
+)
 # Each half has length 1/2, so that all the words together weigh half as much as the embedding of length 1.
 _HALF = 0.5
 
@@ -37,6 +45,13 @@ class Grams(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def is_piece(self) -> npt.NDArray[np.bool_]:
         return np.array([name.startswith(PIECE) for name in self.names], bool)
+
+    @cached_property
+    def is_telling(self) -> npt.NDArray[np.bool_]:
+        """Whole words and pairs that are more than grammar: what can be shown as a reason."""
+        return np.array(
+            [not name.startswith(PIECE) and not _GRAMMAR.issuperset(name.split()) for name in self.names], bool
+        )
 
     @cached_property
     def _weights(self) -> Floats:

@@ -22,7 +22,7 @@ from parley_routing.grams import Floats, Grams
 # Closeness is exp(-|x - y|^2) for vectors of length 1, so 2 (cosine - 1) in the exponent.
 _SHARPNESS = 2.0
 _SHOWN = 3
-_NEAR = 0.5
+_NEAR = 0.3
 FORMAT = 2
 
 
@@ -129,7 +129,7 @@ class Head:
 
     def _said(self, places: npt.NDArray[np.intp], values: Floats, best: int) -> list[str]:
         """The words that speak for the label more than for the others, strongest first."""
-        words = ~self.grams.is_piece[places]
+        words = self.grams.is_telling[places]
         rows = self._words[places[words]]
         pull = values[words] * (rows[:, best] - rows.mean(1))
         strongest = np.argsort(-pull)[:_SHOWN]
@@ -161,18 +161,19 @@ class Head:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in ("header", "landmarks", "scale", "rows")}
             about, grams, intents = msgspec.json.decode(arrays["header"].tobytes(), type=tuple[About, Grams, list[str]])
+            head = cls(about, grams, Weights(arrays["landmarks"], arrays["scale"], intents, arrays["rows"]))
         except FileNotFoundError as error:
             raise SettingsError(f"There is no router head at {path}: train one with `parley route train`.") from error
         except Exception as error:
             # numpy and zipfile raise what they like on a damaged file.
             raise SettingsError(f"{path} is not a router head that can be read: train it anew.") from error
-        head = cls(about, grams, Weights(arrays["landmarks"], arrays["scale"], intents, arrays["rows"]))
         head._check(path)
         return head
 
     def _check(self, path: Path) -> None:
         shape = (len(self._landmarks) + len(self.grams.names), len(self.about.labels))
-        if self.about.format != FORMAT or self.weights.rows.shape != shape:
+        named = len(self.weights.intents) == len(self._landmarks)
+        if self.about.format != FORMAT or self.weights.rows.shape != shape or not named:
             raise SettingsError(f"{path} is a router head of another version: train it anew.")
 
 

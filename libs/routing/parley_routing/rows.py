@@ -74,7 +74,8 @@ def read(path: Path, fields: Fields = ANY) -> Read:
         except _BadRow as error:
             refused.append(f"{path.name} line {number}: {error}.")
     if not rows:
-        reason = refused[0] if refused else f"{path} is empty."
+        nothing = "no turn of it says what it is about" if fields.text else "it is empty"
+        reason = refused[0] if refused else f"{path}: {nothing}."
         raise PermanentError(f"No message could be read: {reason}", code="bad_file")
     return Read(_once(rows) if fields.text == "turns" else rows, fields, refused)
 
@@ -108,6 +109,8 @@ def _body(line: bytes) -> dict[str, Any]:
 
 def _found(body: Mapping[str, Any], fields: Fields) -> Fields:
     """The first line with known names settles the fields for the file."""
+    if fields.text and fields.label:
+        return fields
     if "turns" in body:
         return Fields("turns", fields.label or "intent")
     text = fields.text or next((name for name in TEXT_FIELDS if name in body), "")
@@ -139,8 +142,12 @@ def _turns(body: Mapping[str, Any], fields: Fields, mapping: Mapping[str, str]) 
         text, intent = turn["text"], turn["intent"]
         specialty = mapping.get(intent) or ("none" if _small(text, intent) else "")
         label = specialty if fields.label == SPECIALTY else intent
-        if label and text.strip() and turn.get("n", 0) <= _FIRST_TURNS:
+        if label and text.strip() and _early(turn.get("n", 0)):
             yield Row(text, label, intent)
+
+
+def _early(number: Any) -> bool:
+    return isinstance(number, int) and number <= _FIRST_TURNS
 
 
 def _small(text: str, intent: str) -> bool:

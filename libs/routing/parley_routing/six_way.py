@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from parley_proto.errors import PermanentError
 from parley_routing.evaluation import train
 from parley_routing.fitting import Examples, Recipe, Scored, calibrate, places_of
 from parley_routing.grams import Floats
@@ -113,5 +114,11 @@ def _pooled(left: Sequence[Left], size: int = 1_000) -> Scored:
 
 
 def sets_of(paths: Sequence[Path], embed: Embed) -> dict[str, Examples]:
-    """Each file's messages with our specialties as labels, by the file's name."""
-    return {path.stem.partition("_")[0]: examples(read(path, Fields("", "specialty")).rows, embed) for path in paths}
+    """Each file's messages with our specialties as labels, by the file's name; PermanentError for one without any."""
+    found: dict[str, Examples] = {}
+    for path in paths:
+        name = path.stem if path.stem not in found else str(path)
+        found[name] = examples(read(path, Fields("", "specialty")).rows, embed)
+        if not found[name].texts:
+            raise PermanentError(f"{path} has no message that belongs to {', '.join(LABELS)}.", code="bad_file")
+    return found

@@ -19,7 +19,7 @@ from parley_routing import evaluation, six_way
 from parley_routing.evaluation import Report
 from parley_routing.fitting import Examples, Recipe
 from parley_routing.head import Head
-from parley_routing.rows import OUTSIDE, Fields, read
+from parley_routing.rows import OUTSIDE, Fields, digest, read
 from parley_routing.vectors import MODEL, embed
 
 _REFUSED_SHOWN = 20
@@ -59,7 +59,7 @@ def evaluate(args: argparse.Namespace) -> int:
             _check_labels(examples, file)
             reports[file] = evaluation.cross_validate(examples, outside, Recipe(), _folds(args), _say)
         else:
-            reports[file] = evaluation.of_head(head, examples)
+            reports[file] = evaluation.of_head(head, examples, outside)
     _print(reports, args.json)
     return 1 if refused else 0
 
@@ -100,12 +100,15 @@ def _examples(file: Path, args: argparse.Namespace) -> tuple[Examples, str, int]
 
 def _check_labels(examples: Examples, file: str) -> None:
     """CommandError where there is nothing to tell apart."""
-    counts = {label: examples.labels.count(label) for label in set(examples.labels)}
+    texts: dict[str, set[int]] = {}
+    for text, label in zip(examples.texts, examples.labels, strict=True):
+        texts.setdefault(label, set()).add(digest(text))
+    counts = {label: len(different) for label, different in texts.items()}
     if len(counts) < _LEAST_A_LABEL:
         raise CommandError(f"{file} has only the label {next(iter(counts))!r}: a router needs two or more.")
     lone = sorted(label for label, count in counts.items() if count < _LEAST_A_LABEL)
     if lone:
-        raise CommandError(f"{file} has a single example of {lone[0]!r}: give each label two or more.")
+        raise CommandError(f"{file} has a single example of {lone[0]!r}: give each label two different ones or more.")
 
 
 def _folds(args: argparse.Namespace) -> int:
