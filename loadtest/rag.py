@@ -78,7 +78,7 @@ class Bench:
             workers=self.workers,
             sizes=SIZES,
             floor=-1.0,
-            candidates=50,
+            candidates=Settings().candidates,
         )
 
 

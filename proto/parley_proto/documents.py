@@ -34,6 +34,9 @@ def split_front_matter(text: str) -> tuple[FrontMatter, str]:
     found = _FRONT.match(text)
     pairs = _pairs(found.group(1)) if found else []
     known = {_field(key): value for key, value in pairs if _field(key) in FrontMatter.__struct_fields__}
+    if len({value for key, value in pairs if _field(key) == "access"}) > 1:
+        # Nobody knows which is meant: an empty access is refused by whoever reads the article.
+        known["access"] = ""
     if not found or not (known or (pairs and all(_PLAIN.match(key) for key, _ in pairs))):
         return FrontMatter(), text
     return FrontMatter(**known), text[found.end() :]

@@ -93,12 +93,13 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class IngestReply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many documents were stored, found unchanged, and refused with their reasons."""
+    """How many documents were stored (`replaced` of them over another text), unchanged, and refused with reasons."""
 
     stored: int
     unchanged: int
     chunks: int
     skipped: list[Skipped] = []
+    replaced: int = 0
 
 
 class IngestJob(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -138,6 +139,7 @@ class IngestProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     unchanged: int = 0
     refused: int = 0
     chunks: int = 0
+    replaced: int = 0
     skipped: list[Skipped] = []
     resumed: int = 0
     resumed_from: int = 0

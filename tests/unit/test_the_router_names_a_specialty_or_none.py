@@ -24,9 +24,14 @@ def vector(topic: int, number: int = 0, other: int | None = None) -> np.ndarray:
     return (found / np.linalg.norm(found)).astype("<f4")
 
 
+def spelt(number: int) -> str:
+    """A word for each number: digits are all the same to the router."""
+    return "".join("abcdefghij"[int(digit)] for digit in str(number)) * 2
+
+
 def messages(count: int = 40) -> Examples:
     rows = [
-        (label, f"{word} please {number}", vector(at, number))
+        (label, f"{word} please {spelt(number)}", vector(at, number))
         for at, (label, word) in enumerate(TOPICS.items())
         for number in range(count)
     ]

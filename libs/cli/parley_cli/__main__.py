@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from parley_cli.args import parser
-from parley_cli.errors import exit_code_of
+from parley_cli.errors import EXIT_USAGE, CommandError, exit_code_of
 from parley_proto.errors import ParleyError
 
 _INTERRUPTED = 130
@@ -15,8 +15,10 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. A ParleyError becomes one sentence on stderr."""
-    args = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = parser().parse_args(given)
     try:
+        _check_text(given)
         code: int = args.command(args)
         sys.stdout.flush()
     except ParleyError as error:
@@ -29,6 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise CommandError(f"{argument!a} is no text in UTF-8.", EXIT_USAGE) from error
 
 
 if __name__ == "__main__":

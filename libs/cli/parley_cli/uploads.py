@@ -28,7 +28,7 @@ Heard = Callable[[IngestProgress], None]
 def files_of(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """Name and file of everything to send: files as they are, folders with all that is not hidden in them.
 
-    CommandError for a path that is not there.
+    What a link in a folder leads to is left out where it lies elsewhere. CommandError for a path that is not there.
     """
     for path in paths:
         if path.is_dir():
@@ -41,19 +41,34 @@ def files_of(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
             raise CommandError(f"There is no file or folder {path}.", EXIT_USAGE)
 
 
+def without_twins(files: Sequence[tuple[str, Path]]) -> tuple[list[tuple[str, Path]], list[Skipped]]:
+    """The first file of each name, and the others with the reason why they can't be sent with it."""
+    first: dict[str, Path] = {}
+    twins: list[Skipped] = []
+    for name, path in files:
+        if first.setdefault(name, path) != path:
+            twins.append(
+                Skipped(str(path), f"{first[name]} is {name!r} too, and one would replace the other: name their folder")
+            )
+    return list(first.items()), twins
+
+
 async def upload(client: Client, prefix: str, files: Sequence[tuple[str, Path]]) -> list[Skipped]:
     """Send `files` to the bucket under `prefix`; what was not sent, and why."""
     store = await bucket(client.jetstream())
     skipped: list[Skipped] = []
     for name, file in files:
         try:
+            name.encode()
             size = file.stat().st_size
             if size > LARGEST:
                 limit = LARGEST >> 20
-                skipped.append(Skipped(name, f"it is too large: it has {size >> 20} MB, the limit is {limit} MB"))
+                skipped.append(Skipped(name, f"it is too large: it has {size / 2**20:.1f} MB, the limit is {limit} MB"))
                 continue
             with file.open("rb") as content:
                 await store.put(prefix + name, content)
+        except UnicodeEncodeError:
+            skipped.append(Skipped(ascii(name), "its name is no text in UTF-8: rename it"))
         except OSError as error:
             skipped.append(Skipped(name, f"it can't be read: {error.strerror}"))
     return skipped
@@ -103,4 +118,4 @@ async def _next(client: Client, last: IngestProgress) -> IngestProgress:
 
 def _sent(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return not hidden and file.is_file()
+    return not hidden and file.is_file() and file.resolve().is_relative_to(folder.resolve())

@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -26,7 +26,7 @@ class MeshSettings(msgspec.Struct, frozen=True):
     instance: str = ""
     health_host: str = "127.0.0.1"
     health_port: int = 0
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     trace_file: str = ""
     trace_sample: float = 1.0
     shards: int = 64

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,7 +22,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Tracer
 
+from parley_proto.errors import ParleyError
+
 MAX_TRACE_BYTES = 20 << 20
+_FRAMES, _MOST_FRAMES = 6, 24
 _context: ContextVar[dict[str, str] | None] = ContextVar("parley_log_context", default=None)
 _PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -97,7 +101,7 @@ class JsonLines(logging.Formatter):
         line |= {key: value for key, value in record.__dict__.items() if key not in _PLAIN}
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
-            line["stack"] = self.formatException(record.exc_info)
+            line["stack"] = _stack(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
@@ -114,6 +118,18 @@ class SpanFile(SpanExporter):
 
     def shutdown(self) -> None:
         self._file.close()
+
+
+def _stack(error: BaseException | None) -> list[str]:
+    """Types and places of an error and of what led to it; texts only of our own, others may hold a customer's words."""
+    told: list[str] = []
+    while error is not None and len(told) < _MOST_FRAMES:
+        text = f": {error.message}" if isinstance(error, ParleyError) else ""
+        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+        told.append(f"{type(error).__name__}{text}")
+        told += [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(frames)]
+        error = error.__cause__ or error.__context__
+    return told[:_MOST_FRAMES]
 
 
 def _rfc3339(seconds: float) -> str:

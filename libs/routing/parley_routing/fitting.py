@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from parley_routing.grams import Floats, Grams, choose
 from parley_routing.head import Weights, closeness, softmax, unpacked
+from parley_routing.rows import digest
 
 Places = npt.NDArray[np.intp]
 Features = Callable[[npt.NDArray[np.intp]], Floats]
@@ -72,8 +73,20 @@ class Calibration(NamedTuple):
     sure: float
 
 
+def merged(examples: Examples) -> Examples:
+    """Equal texts of one label as one example of their weight: a copy of what is left out would be no surprise."""
+    first: dict[tuple[int, str], int] = {}
+    weights = examples.weights.copy()
+    for at, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
+        kept = first.setdefault((digest(text), label), at)
+        if kept != at:
+            weights[kept] += examples.weights[at]
+    return examples._replace(weights=weights).take(list(first.values()))
+
+
 def solve(examples: Examples, labels: Sequence[str], recipe: Recipe) -> tuple[Grams, Weights, Scored]:
     """The weights of a head, and a sample of `examples` scored as if each had been left out."""
+    examples = merged(examples)
     chance = np.random.default_rng(recipe.seed)
     grams = choose(examples.texts, recipe.words, recipe.pieces)
     picked = _drawn(chance, examples.weights, recipe.landmarks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,9 +91,14 @@ def key(text: str) -> str:
     return " ".join(text.lower().split())
 
 
+def gist(text: str) -> str:
+    """The same for texts that differ in case, spaces, punctuation and numbers only."""
+    return " ".join(re.findall(r"\w+", re.sub(r"\d+", "0", text.lower()))) or key(text)
+
+
 def digest(text: str) -> int:
-    """A number of 64 bits that is the same for equal texts, on every machine."""
-    return int.from_bytes(hashlib.sha256(key(text).encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    """A number of 64 bits that is the same for texts of one gist, on every machine."""
+    return int.from_bytes(hashlib.sha256(gist(text).encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
 def _body(line: bytes) -> dict[str, Any]:
@@ -116,8 +122,8 @@ def _found(body: Mapping[str, Any], fields: Fields) -> Fields:
     text = fields.text or next((name for name in TEXT_FIELDS if name in body), "")
     label = fields.label or next((name for name in LABEL_FIELDS if name in body), "")
     if not text or not label:
-        kind, names = ("text", TEXT_FIELDS) if not text else ("label", LABEL_FIELDS)
-        raise _BadRow(f"it has no field for the {kind} (one of {', '.join(names)}; or --{kind}-field)")
+        kind, names, option = ("text", TEXT_FIELDS, "--text-field") if not text else ("label", LABEL_FIELDS, "--labels")
+        raise _BadRow(f"it has no field for the {kind} (one of {', '.join(names)}; or {option})")
     return Fields(text, label)
 
 

@@ -1,22 +1,27 @@
 """Numbers that open somebody's money are not for models and logs: cards, bank accounts, security codes. Pure.
 
-A card is known by its check digit (ISO/IEC 7812-1, annex B), an account by its own (ISO 13616, mod 97-10).
+A card is known by its check digit and by its issuer's first digits (ISO/IEC 7812-1), so that a device's number is none;
+an account by its own check digits (ISO 13616, mod 97-10).
 """
 
 from __future__ import annotations
 
 import re
 
-_GAP = "[ \\t\\n\u00a0\u2009\u202f.\u2010-\u2015-]{0,2}"
-_DIGITS = re.compile(rf"(?<![\w+-])\d(?:{_GAP}\d){{12,60}}(?![\w])")
+# What people write between groups of digits, and what nobody sees.
+_GAP = "[ \\t\\n\u00a0\u2007\u2009\u202f\u3000.,/_|\u2010-\u2015\u2212\u00ad\u200b-\u200f\u2060\ufeff-]{0,3}"
+_DIGITS = re.compile(rf"(?<![\d+])\d(?:{_GAP}\d){{12,400}}(?!\d)")
 _GROUP = re.compile(r"\d+")
 _ACCOUNT = re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}\b", re.IGNORECASE)
 _CODE = re.compile(
-    r"\b(cvv2?|cvc2?|cvn|csc|security code|pin(?: code| number)?|passcode)(\s*(?:is|was|[:=-])?\s*)(\d{3,8})\b",
+    r"\b(cvv2?|cvc2?|cvn|csc|security code|pin|passcode)"
+    r"((?:'s|\s+code|\s+number|\s+is|\s+was)*\s*[:=-]?\s*)(\d{3,8})\b",
     re.IGNORECASE,
 )
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
 _SHORTEST_GROUP = 3
+# Visa, Mastercard, Amex, Diners, Discover, JCB, UnionPay, Maestro: by how many digits there are.
+_ISSUERS = {13: "4|50", 14: "3[0689]|5", 15: "3[47]|5", 16: "[2-6]", 17: "5|6", 18: "5|6", 19: "[4-6]"}
 
 
 def masked(text: str) -> str:
@@ -52,7 +57,8 @@ def _card_from(groups: list[re.Match[str]], first: int) -> int | None:
 def _is_card(groups: list[str]) -> bool:
     sizes = [len(group) for group in groups]
     fits = _SHORTEST_CARD <= sum(sizes) <= _LONGEST_CARD and _written_as_one(sizes)
-    return fits and _is_luhn("".join(groups))
+    number = "".join(groups)
+    return fits and bool(re.match(_ISSUERS[len(number)], number)) and _is_luhn(number)
 
 
 def _written_as_one(sizes: list[int]) -> bool:

@@ -15,6 +15,7 @@ from parley_specialist.shown import visible
 LONGEST_TEXT = 4_000
 _MOST_ITEMS = 200
 _DEEPEST = 12
+_LONG_NUMBER = 10**12
 _JOINERS = re.compile("[\u200c-\u200f]")
 _OPENS = re.compile(r"<(?=[/!?|a-z<])", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\[(/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS))\]", re.IGNORECASE)
@@ -37,6 +38,9 @@ def data(value: Any, depth: int = 0) -> Any:
     """A decoded JSON value with every text in it made fit, and no more than so many items and levels."""
     if isinstance(value, str):
         return words(value)
+    if isinstance(value, int) and abs(value) >= _LONG_NUMBER:
+        plain = masked(str(value))
+        return value if plain == str(value) else plain
     if depth >= _DEEPEST and isinstance(value, dict | list | tuple):
         return None
     if isinstance(value, dict):

@@ -61,6 +61,10 @@ class Store(Protocol):
         """Those of `documents` that are stored, by id; every document of `tenant` for None."""
         ...
 
+    async def parts(self, tenant: str) -> list[str]:
+        """The ids of all documents that are later parts of a long one (`…#part-2`)."""
+        ...
+
     async def replace(self, tenant: str, counts: dict[str, int], rows: Sequence[Row]) -> None:
         """Make `rows` all there is of the documents in `counts`, which says how many rows each has now.
 

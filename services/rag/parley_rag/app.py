@@ -157,6 +157,7 @@ class Parts:
     def _forget(self) -> None:
         self._store.reopen()
         self._answers.clear()
+        self._ingestions.table_replaced()
         self._upkeep.written(0)
 
     def _facts(self) -> dict[str, Any]:

@@ -29,6 +29,11 @@ class Copies:
         self._kept = kept
         self.where = where
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the table, '' while nothing is known to be."""
+        return self._store.trouble
+
     async def after_a_change(self) -> None:
         """The automatic snapshot, when writes have paused: only what is new is copied."""
         if not self._kept:

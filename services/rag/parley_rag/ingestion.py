@@ -69,10 +69,15 @@ class Ingestions:
         self._spool = spool
         self._instance = instance
         self._ledger = Ledger(client)
+        self._tables = 0
         self._queue = WorkQueue(client, subjects.INGEST_STREAM, INGEST_CONSUMER, self._handle, slots=1)
 
     async def start(self) -> None:
         await self._queue.start()
+
+    def table_replaced(self) -> None:
+        """What a job has stored so far is gone with the table: it begins anew."""
+        self._tables += 1
 
     async def drain(self, timeout_s: float) -> None:
         """A job that can't be finished in time goes on elsewhere, or here after the restart."""
@@ -98,7 +103,7 @@ class Ingestions:
         progress, revision = await self._ledger.read(job.job_id)
         if progress.state in ("done", "failed"):
             return
-        run = _Run(self._ledger, self._begun(progress), revision)
+        run = _Run(self._ledger, self._begun(progress), revision, self._tables)
         await run.save()
         try:
             check_tenant(job.tenant)
@@ -108,11 +113,21 @@ class Ingestions:
             raise
         except ParleyError as error:
             await run.save(state="failed", reason=error.message)
+            await self._clean(job)
         except Exception as error:
             log("parley.rag").exception("ingestion failed", extra={"job": job.job_id})
             if attempt < MOST_ATTEMPTS:
                 raise TransientError("A step of the ingestion failed; it is tried again.", code="internal") from error
             await run.save(state="failed", reason=f"A step failed {attempt} times; the log of rag has the details.")
+            await self._clean(job)
+
+    async def _clean(self, job: IngestJob) -> None:
+        """Uploads are of no more use; what is left of a job that died just here does no harm."""
+        if not job.clean:
+            return
+        for name in await self._bucket.names(job.prefix):
+            if stored := await self._bucket.info(name):
+                await self._bucket.remove(stored)
 
     def _begun(self, progress: IngestProgress) -> IngestProgress:
         if progress.state == "waiting":
@@ -138,10 +153,7 @@ class Ingestions:
         for name in names:
             if (name, run.progress.cursor) != (run.progress.object, _WHOLE) and name >= run.progress.object:
                 await self._object(job, name, run)
-        if job.clean:
-            for name in names:
-                if stored := await self._bucket.info(name):
-                    await self._bucket.remove(stored)
+        await self._clean(job)
         await run.save(state="done", reason="")
 
     async def _object(self, job: IngestJob, name: str, run: _Run) -> None:
@@ -152,28 +164,38 @@ class Ingestions:
             run.refuse([Skipped(shown, "it was removed before it could be read")])
         elif stored.size > self._reader.largest:
             limit = self._reader.largest >> 20
-            run.refuse([Skipped(shown, f"it is too large: it has {stored.size >> 20} MB, the limit is {limit} MB")])
+            run.refuse(
+                [Skipped(shown, f"it is too large: it has {stored.size / 2**20:.1f} MB, the limit is {limit} MB")]
+            )
         else:
             await self._file(job, stored, shown, run)
         await run.save(cursor=_WHOLE, objects_done=run.progress.objects_done + 1)
 
     async def _file(self, job: IngestJob, stored: Stored, shown: str, run: _Run) -> None:
-        self._spool.mkdir(parents=True, exist_ok=True)
         path = self._spool / job.job_id
         try:
+            self._spool.mkdir(parents=True, exist_ok=True)
             await self._bucket.fetch(stored, path)
             await self._slices(job, path, shown, run)
         except PermanentError as error:
             run.refuse([Skipped(shown, error.message)])
+        except OSError as error:
+            raise TransientError(
+                f"{self._spool} can't be used: {error.strerror or error}; make room there, and the job goes on."
+            ) from error
         finally:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     async def _slices(self, job: IngestJob, path: Path, shown: str, run: _Run) -> None:
         defaults = Defaults(job.specialty, job.language, job.access, job.valid_from, job.valid_until)
         cursor: int | None = run.progress.cursor
         while cursor is not None:
+            if run.table != self._tables:
+                await run.begin_anew()
+                raise TransientError("The table was replaced meanwhile: the job begins anew.", code="table_replaced")
             part = await self._reader.read_slice(path, shown, defaults, start=cursor, count=STEP)
-            await self._store(job.tenant, part.documents, part.skipped, run)
+            await self._store(job.tenant, run.first_of(part.documents, shown), part.skipped, run)
             cursor = part.next
             if cursor is not None:
                 await run.save(cursor=cursor)
@@ -191,20 +213,38 @@ class Ingestions:
             stored=before.stored + reply.stored,
             unchanged=before.unchanged + reply.unchanged,
             chunks=before.chunks + reply.chunks,
+            replaced=before.replaced + reply.replaced,
         )
 
 
 class _Run:
     """One attempt at a job: its progress, and the right to write it."""
 
-    def __init__(self, ledger: Ledger, progress: IngestProgress, revision: int) -> None:
+    def __init__(self, ledger: Ledger, progress: IngestProgress, revision: int, table: int) -> None:
         self._ledger = ledger
         self._revision = revision
+        self._from: dict[str, str] = {}
+        self.table = table
         self.progress = progress
 
     async def save(self, **changes: object) -> None:
         self.progress = msgspec.structs.replace(self.progress, **changes)
         self._revision = await self._ledger.write(self.progress, self._revision)
+
+    async def begin_anew(self) -> None:
+        nothing = dict.fromkeys(("cursor", "objects_done", "documents", "stored", "unchanged", "chunks", "refused"), 0)
+        await self.save(object="", skipped=[], replaced=0, **nothing)
+
+    def first_of(self, documents: list[Document], file: str) -> list[Document]:
+        """Those whose id no other file of this job has had: the later one would silently replace the earlier."""
+        taken = []
+        for document in documents:
+            if self._from.setdefault(document.document_id, file) == file:
+                taken.append(document)
+            else:
+                other = self._from[document.document_id]
+                self.refuse([Skipped(document.document_id, f"{file} has the same id as {other}: give it another")])
+        return taken
 
     def refuse(self, skipped: list[Skipped]) -> None:
         before = self.progress

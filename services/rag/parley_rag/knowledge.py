@@ -7,6 +7,8 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import msgspec
+
 from parley_mesh.telemetry import tracer
 from parley_proto.rag import Document, IngestReply, Passage, SearchRequest, Skipped
 from parley_rag import metrics
@@ -15,6 +17,7 @@ from parley_rag.answers import Answers
 from parley_rag.chunking import Sizes, chunks
 from parley_rag.domain import Found, Mode, best_passages
 from parley_rag.embedding import Encoder
+from parley_rag.parts import whole_of
 from parley_rag.queries import QueryWorkers
 from parley_rag.questions import Probe, probes
 from parley_rag.requests import Scope, accept, content_hash, scope_of
@@ -66,12 +69,16 @@ class Knowledge:
     async def ingest(self, tenant: str, documents: Sequence[Document]) -> IngestReply:
         """Store what changed, skip what did not, and say what was refused and why."""
         accepted = accept(documents)
+        names = [document.document_id for document in accepted.documents]
+        # What takes long is done before anybody else has to wait.
+        await self._prepare(accepted.documents, await self._store.known(tenant, names))
         async with self._writer.turn():
-            known = await self._store.known(tenant, [document.document_id for document in accepted.documents])
+            known = await self._store.known(tenant, names)
             reply = await self._store_changed(tenant, accepted.documents, known, "ingest")
+            await self._cut_off(tenant, names)
         skipped = [*accepted.skipped, *reply.skipped]
         _count(reply, len(skipped))
-        return IngestReply(reply.stored, reply.unchanged, reply.chunks, skipped)
+        return msgspec.structs.replace(reply, skipped=skipped)
 
     async def adopt(self, tenant: str, documents: Sequence[Document], *, complete: bool = True) -> IngestReply:
         """Bring the articles of the package up to date: new, changed and, where `documents` is complete, withdrawn.
@@ -90,13 +97,33 @@ class Knowledge:
         return reply
 
     async def forget(self, tenant: str, documents: Sequence[str]) -> int:
-        """Remove documents; how many there were."""
+        """Remove documents with all their parts; how many there were."""
         async with self._writer.turn():
-            known = await self._store.known(tenant, documents)
+            parts = [part for part in await self._store.parts(tenant) if whole_of(part)[0] in documents]
+            known = await self._store.known(tenant, [*documents, *parts])
             if known:
                 await self._store.replace(tenant, dict.fromkeys(known, 0), [])
                 self._written(len(known))
         return len(known)
+
+    async def _prepare(self, documents: Sequence[Document], known: dict[str, Known]) -> None:
+        """Have the texts of what has changed embedded: the vectors are remembered until they are stored."""
+        changed = [document for document in documents if self._changed(document, known)]
+        cut = await asyncio.to_thread(lambda: [chunk for one in changed for chunk in chunks(one, self._sizes)])
+        texts = dict.fromkeys(text for chunk in cut for text in (chunk.indexed, chunk.heading))
+        if texts:
+            await self._encoder.vectors(list(texts), remember=False, urgent=False)
+
+    async def _cut_off(self, tenant: str, names: Sequence[str]) -> None:
+        """Remove the later parts of documents that have become shorter."""
+        longest: dict[str, int] = {}
+        for name in names:
+            whole, number = whole_of(name)
+            longest[whole] = max(number, longest.get(whole, 0))
+        stored = [(part, *whole_of(part)) for part in await self._store.parts(tenant)]
+        left = [part for part, whole, number in stored if number > longest.get(whole, number)]
+        if left:
+            await self._store.replace(tenant, dict.fromkeys(left, 0), [])
 
     async def found(self, request: SearchRequest, scope: Scope | None = None) -> list[Found]:
         """What each way to look up a checked request finds in its scope, unranked and nothing held back."""
@@ -135,7 +162,8 @@ class Knowledge:
             skipped += [Skipped(document, "it has no words") for document, count in counts.items() if not count]
             windows += len(rows)
         metrics.WINDOWS.set(await self._store.rows())
-        return IngestReply(len(changed) - len(skipped), len(documents) - len(changed), windows, skipped)
+        replaced = sum(document.document_id in known for document in changed)
+        return IngestReply(len(changed) - len(skipped), len(documents) - len(changed), windows, skipped, replaced)
 
     def _changed(self, document: Document, known: dict[str, Known]) -> bool:
         before = known.get(document.document_id)

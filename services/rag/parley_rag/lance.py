@@ -18,11 +18,14 @@ from lancedb.expr import Expr, col, lit
 from lancedb.index import FTS, Bitmap, BTree, HnswSq
 from lancedb.table import AsyncTable
 
+from parley_mesh.telemetry import log
 from parley_proto.errors import TransientError
 from parley_rag.adapters import Known, Row
 from parley_rag.domain import Hit
+from parley_rag.parts import PART
 from parley_rag.requests import Scope
 from parley_rag.schema import HEADING, KEY, LOOKED_UP, SHOWN, model_of, schema_for, to_arrow, vectors_to_numpy
+from parley_rag.snapshots.restoring import undo_half
 
 TABLE = "knowledge"
 
@@ -72,10 +75,17 @@ class LanceStore:
     async def create(self) -> None:
         """Make the table if there is none; a damaged one stays as it is."""
         async with self.translated():
+            await self._undo_half_restore()
             connection = await self.connect()
             listed = await connection.list_tables()
             if TABLE not in listed.tables:
                 await self._create(connection)
+
+    async def _undo_half_restore(self) -> None:
+        if "://" in self.where:
+            return
+        if back := await asyncio.to_thread(undo_half, Path(self.where) / f"{TABLE}.lance"):
+            log("parley.rag").warning("a restore was cut off and is undone", extra={"table": back})
 
     async def known(self, tenant: str, documents: Sequence[str] | None = None) -> dict[str, Known]:
         first = (col("tenant") == lit(tenant)) & (col("number") == lit(0))
@@ -84,6 +94,12 @@ class LanceStore:
         async with self.table() as table:
             found = await table.query().where(first).select(["document", "content_hash", "origin"]).to_arrow()
         return {row["document"]: Known(row["content_hash"], row["origin"]) for row in found.to_pylist()}
+
+    async def parts(self, tenant: str) -> list[str]:
+        later = (col("tenant") == lit(tenant)) & (col("number") == lit(0)) & col("document").contains(PART)
+        async with self.table() as table:
+            found = await table.query().where(later).select(["document"]).to_arrow()
+        return [row["document"] for row in found.to_pylist()]
 
     async def replace(self, tenant: str, counts: dict[str, int], rows: Sequence[Row]) -> None:
         async with self.table() as table:

@@ -55,7 +55,8 @@ class Operations:
         return encode(await actions[request.action](request))
 
     async def _stats(self, _request: TableRequest) -> TableReply:
-        return TableReply("", facts=await self._versions.facts() | self._more_facts())
+        trouble = {"trouble": self._copies.trouble} if self._copies.trouble else {}
+        return TableReply("", facts=trouble | await self._versions.facts() | self._more_facts())
 
     async def _list_versions(self, _request: TableRequest) -> TableReply:
         rows = await self._versions.listed()
@@ -74,7 +75,13 @@ class Operations:
         return TableReply(f"Version {version} is now named {request.name}.")
 
     async def _restore(self, request: TableRequest) -> TableReply:
-        """A version or a tag of the table where it is sound and has it, else a snapshot."""
+        """A version or a tag of the table where it is sound and has it, else a snapshot.
+
+        PermanentError `table_sound` where nothing is named and nothing is broken.
+        """
+        if not request.name and not self._copies.trouble:
+            text = "No damage of the table has been seen: name what is to be put in its place (parley kb snapshots)."
+            raise PermanentError(text, code="table_sound")
         async with self._writer.turn():
             version = await self._version_of(request.name)
             if version is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from nats.aio.client import Client
 
 from parley_cli import uploads
 from parley_cli.errors import EXIT_USAGE, CommandError
@@ -27,6 +28,7 @@ _SEARCH_S = 15.0
 # Making a table anew, or fetching one from a slow store, takes its time.
 _TABLE_S = 3600.0
 COMMANDS = "parley.commands"
+GENERAL = "general"
 
 
 def ingest(args: argparse.Namespace) -> int:
@@ -100,7 +102,7 @@ def evaluate(args: argparse.Namespace) -> int:
 async def _ingest(who: MeshSettings, args: argparse.Namespace) -> int:
     job_id = new_id("i")
     prefix = args.bucket or f"upload/{job_id}/"
-    files = list(uploads.files_of([Path(path) for path in args.paths]))
+    files, twins = uploads.without_twins(list(uploads.files_of([Path(path) for path in args.paths])))
     if not args.bucket and not files:
         raise CommandError("There is no file in these paths.")
     job = IngestJob(
@@ -115,8 +117,11 @@ async def _ingest(who: MeshSettings, args: argparse.Namespace) -> int:
         clean=not args.bucket,
     )
     async with connected(who) as client:
+        await _warn_of_typos(client, args.specialty)
         unsent = await uploads.upload(client, prefix, files)
-        if len(unsent) == len(files) and not args.bucket:
+        nothing = len(unsent) == len(files)
+        unsent += twins
+        if nothing and not args.bucket:
             return _report(IngestProgress(job_id, "done"), unsent, args.json)
         await uploads.begin(client, job)
         if args.detach:
@@ -124,6 +129,13 @@ async def _ingest(who: MeshSettings, args: argparse.Namespace) -> int:
             return 0
         done = await uploads.until_done(client, job_id, _show, args.timeout)
     return _report(done, unsent, args.json)
+
+
+async def _warn_of_typos(client: Client, specialty: str) -> None:
+    """Nobody would ever look for documents of a specialty that is misspelt."""
+    if specialty == GENERAL or await NatsBus(client, subjects.SPECIALISTS_STREAM).last(subjects.card(specialty)):
+        return
+    print(f"No specialty {specialty!r} has ever run here; its documents wait for one of that name.", file=sys.stderr)
 
 
 def _show(seen: IngestProgress) -> None:
@@ -145,9 +157,11 @@ def _report(seen: IngestProgress, unsent: Sequence[Skipped], as_json: bool) -> i
     if as_json:
         print(msgspec.json.encode(whole).decode())
     else:
+        replaced = f" ({seen.replaced} in the place of an earlier text)" if seen.replaced else ""
         resumed = f" Resumed {seen.resumed} times, last after {seen.resumed_from} documents." if seen.resumed else ""
         print(
-            f"{seen.stored} stored in {seen.chunks} chunks, {seen.unchanged} unchanged, {whole.refused} refused;"
+            f"{seen.stored} stored in {seen.chunks} chunks{replaced}, {seen.unchanged} unchanged, "
+            f"{whole.refused} refused;"
             f" ingestion {seen.job_id} is {seen.state}.{resumed}"
         )
         if seen.reason:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ _LEAST_A_LABEL = 2
 
 def train(args: argparse.Namespace) -> int:
     """Cross-validate, train on everything, write the head; exit code 1 when rows were refused."""
+    _check_place(Path(args.out))
     examples, outside, refused = _examples(Path(args.file), args)
     labels = evaluation.labels_of(examples)
     _check_labels(examples, args.file)
@@ -93,9 +95,17 @@ def _examples(file: Path, args: argparse.Namespace) -> tuple[Examples, str, int]
     known = set(labels)
     outside = args.oos_label or next((name for name in OUTSIDE if name in known), "")
     texts = [row.text for row in found.rows]
+    if outside and outside not in known:
+        raise CommandError(f"{file} has no message with the label {outside!r} (--oos-label).", EXIT_USAGE)
     vectors = embed(texts, _cache(args), _say)
     weights = np.ones(len(texts), np.float32)
     return Examples(texts, labels, [row.intent for row in found.rows], vectors, weights), outside, len(found.refused)
+
+
+def _check_place(out: Path) -> None:
+    """CommandError before the work, not after it."""
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise CommandError(f"{out} can't be written: name a file in a folder that is there.", EXIT_USAGE)
 
 
 def _check_labels(examples: Examples, file: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 
@@ -51,8 +52,15 @@ def settings_type(service: Service) -> type[msgspec.Struct]:
     try:
         kind: type[msgspec.Struct] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise CommandError(f"The service {service.name} can't be loaded from {service.settings}: {error}.") from error
+        raise CommandError(
+            f"The service {service.name} can't be loaded from {service.settings}: {error}. Where its folder was "
+            f"removed, remove its package as well: {sys.executable} -m pip uninstall {_package(service)}."
+        ) from error
     return kind
+
+
+def _package(service: Service) -> str:
+    return service.settings.partition(".")[0].replace("_", "-")
 
 
 def found_settings(service: Service, environ: Mapping[str, str]) -> dict[str, Found]:

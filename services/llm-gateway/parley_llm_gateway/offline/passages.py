@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
@@ -16,7 +17,9 @@ from parley_llm_gateway.offline.words import KINDRED_WEIGHT, kindred, stems, wei
 RELEVANT = 0.4
 SURE = 0.62
 _UNSCORED = 0.9
-_FAR, _NEAR = 0.2, 0.6
+# Search gives the chance that a passage answers: an even one is worth as much as most of the words.
+_EVEN, _SPREAD = 0.7, 6.0
+_CERTAIN = 1e-6
 _MIN_COVERAGE = 0.2
 _HEADING_SHARE = 0.5
 _FIRST_BONUS = 0.1
@@ -110,11 +113,13 @@ def _names(text: str, forbidden: Collection[str]) -> bool:
     return any("_" in name and name in text for name in forbidden)
 
 
-def _relevance(coverage: float, cosine: float) -> float:
+def _relevance(coverage: float, chance: float) -> float:
     """Shared words and shared meaning, half and half; words alone where the search gives no score."""
-    if not cosine or coverage < _MIN_COVERAGE:
+    if not chance or coverage < _MIN_COVERAGE:
         return _UNSCORED * coverage
-    return (coverage + min(1.0, max(0.0, cosine - _FAR) / (_NEAR - _FAR))) / 2
+    sure = min(max(chance, _CERTAIN), 1.0 - _CERTAIN)
+    meaning = _EVEN + math.log(sure / (1.0 - sure)) / _SPREAD
+    return (coverage + min(1.0, max(0.0, meaning))) / 2
 
 
 def _coverage(asked: frozenset[str], said: frozenset[str]) -> float:

@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from parley_proto.rag import PUBLIC, Document
+from parley_rag.parts import PART
 from parley_rag.reading.outcome import Defaults, Unreadable
 from parley_rag.reading.text import CONTROL, one_line
 
@@ -95,7 +96,7 @@ def _break(text: str, least: int, most: int) -> int:
 
 
 def _part_id(document_id: str, number: int) -> str:
-    return document_id if number == 1 else f"{document_id}#part-{number}"
+    return document_id if number == 1 else f"{document_id}{PART}{number}"
 
 
 def _check_id(document_id: str) -> None:

@@ -49,15 +49,24 @@ def read_html(name: str, content: bytes, defaults: Defaults) -> Reading:
     soup = BeautifulSoup(text, "html.parser")
     language = soup.html.get("lang") if soup.html else None
     title = one_line(soup.title.get_text()) if soup.title else ""
+    access = _access(soup)
     _drop_unseen(soup)
     root = _root(soup)
-    title = title or _first_heading(root) or title_of(name)
+    heading = _first_heading(root)
+    title = title or heading or title_of(name)
     _level_headings(root, title)
-    body = _BLANK_LINES.sub("\n\n", _CONVERTER.convert_soup(root)).strip()
+    body = _BLANK_LINES.sub("\n\n", _CONVERTER.convert_soup(root)).strip() or heading
     if not body:
         raise Unreadable("it has no text that a reader would see")
-    said = Said(title=title, language=language_tag(str(language or "")))
+    said = Said(title=title, language=language_tag(str(language or "")), access=access)
     return Reading(documents_of(identity(name), body, said, defaults, name), [])
+
+
+def _access(soup: BeautifulSoup) -> str | None:
+    """Who may read the page, where it says so in its head."""
+    named = soup.find_all("meta", attrs={"name": re.compile(r"\A\s*access\s*\Z", re.IGNORECASE)})
+    said = {str(tag.get("content", "")).strip() for tag in named}
+    return None if not said else said.pop() if len(said) == 1 else ""
 
 
 def _declared(content: bytes) -> str:

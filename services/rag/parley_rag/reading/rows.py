@@ -98,6 +98,7 @@ def _lines(content: bytes) -> Iterator[Numbered]:
 def _documents(name: str, row: bytes | msgspec.Raw, defaults: Defaults) -> list[Document]:
     try:
         found = msgspec.json.decode(row, type=_Row)
+        _check_access(row)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(f"it is not a JSON object: {error}") from error
     except RecursionError as error:
@@ -108,6 +109,15 @@ def _documents(name: str, row: bytes | msgspec.Raw, defaults: Defaults) -> list[
     return documents_of(
         _first(found, _ID_FIELDS), cleaned(text), said, defaults, cleaned(_text(found, "source") or name)
     )
+
+
+def _check_access(row: bytes | msgspec.Raw) -> None:
+    """A row that says who may read it in a field that nobody looks at would be public."""
+    fields = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+    for name, value in fields.items():
+        elsewhere = name.casefold().strip() == "access" and name != "access"
+        if elsewhere or (name in ("meta", "metadata") and b'"access"' in bytes(value).lower()):
+            raise Unreadable(f"it says who may read it in {name!r}: write that as 'access' beside its text")
 
 
 def _first(row: _Row, fields: tuple[str, ...]) -> str:

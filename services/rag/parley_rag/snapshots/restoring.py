@@ -44,6 +44,18 @@ def restore(store: Store, snapshot: Snapshot, table: Place) -> str:
             fresh.remove_all()
 
 
+def undo_half(table: Path) -> str:
+    """Put back what was moved aside by a restore that was killed between its two moves; what is back, '' for nothing.
+
+    Only then is there a copy that was to be put in place, an old table aside, and none between them.
+    """
+    aside = sorted(table.parent.glob(f"{table.name}{_ASIDE}*"))
+    if table.exists() or not aside or not any(table.parent.glob(f"{table.name}{_FRESH}*")):
+        return ""
+    aside[-1].rename(table)
+    return str(aside[-1])
+
+
 def _fill(store: Store, snapshot: Snapshot, fresh: Place) -> None:
     def copy(file: File) -> None:
         content = Content()
