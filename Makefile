@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-annotate --no-header
 ALONE := ^\# Without what they declare
 
-.PHONY: help up down test check lock clean
+.PHONY: help up down test check faults lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is to make
@@ -21,6 +21,10 @@ down: $(INSTALLED) ## Stop it
 
 test: check ## Run the checks and all tests: TESTS="tests/unit" for some
 	@$(BIN)/python -m pytest $(TESTS)
+
+faults: $(INSTALLED) ## Strike a mesh with every fault and write tests/faults/RESULTS.md: FAULTS="--row leader"
+	@$(BIN)/python tests/faults/mesh/fault_runner.py --out tests/faults/RESULTS.md $(FAULTS)
+	@PARLEY_FAULT_KILLS=100 PARLEY_MODEL_STEPS=10000 $(BIN)/python -m pytest -n 0 tests/faults tests/model
 
 check: $(INSTALLED) ## Lint and type-check
 	@$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from parley_proto.specialist import (
     Kind,
     Line,
     Offer,
+    Summary,
     TurnAnswered,
     TurnFailed,
 )
@@ -62,6 +63,25 @@ class FeedbackGiven(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     comment: str = ""
 
 
+class RetryRequested(msgspec.Struct, frozen=True, tag=True):
+    """An operator wants the customer's `messages`, which became a dead letter, to be answered after all."""
+
+    dead_id: str
+    messages: list[Line]
+    at: int
+
+
+class SummaryWritten(msgspec.Struct, frozen=True, tag=True):
+    """`recap` stands for what was known before and for the oldest lines of the window, up to message `upto`.
+
+    The log's id is digest(conversation, `upto`), so that a repeat is harmless.
+    """
+
+    upto: str
+    recap: Summary
+    at: int
+
+
 class TurnDue(msgspec.Struct, frozen=True, tag=True):
     """The scheduled deadline of a turn: wakes the owner even when it had paged the conversation out."""
 
@@ -74,6 +94,8 @@ Entry = (
     | CancelRequested
     | PersonRequested
     | FeedbackGiven
+    | RetryRequested
+    | SummaryWritten
     | TurnDue
     | TurnAnswered
     | HandoffRequested
@@ -97,7 +119,8 @@ class OpenTurn(msgspec.Struct, frozen=True, omit_defaults=True):
 class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole hot state of a conversation: 32 KB or less, one revision kept (design.md, 'One log').
 
-    `last_in_seq` is the last log entry applied; entries at or below it are dropped.
+    `last_in_seq` is the last log entry applied; entries at or below it are dropped. `wish` is the specialty that the
+    customer chose while a side effect was under way: the conversation moves there once the turn has ended.
     """
 
     conversation: str
@@ -111,18 +134,22 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     turn: OpenTurn | None = None
     queue: list[Line] = []
     window: list[Line] = []
-    summary: str = ""
+    recap: Summary = Summary()
     offer: Offer | None = None
     recent: dict[str, str] = {}
     notices_seen: list[str] = []
     escalated: bool = False
+    wish: str = ""
     asked_back: int = 0
     updated_at: int = 0
     v: int = 1
 
 
 class MessageShown(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
-    """A whole message in the resume log. `final` closes the turn's run."""
+    """A whole message in the resume log. `final` closes the turn's run.
+
+    `answers` are the ids of the customer's messages that this one answers, `epoch` is the ownership it was said in.
+    """
 
     message_id: str
     role: Literal["customer", "assistant", "system"]
@@ -136,6 +163,8 @@ class MessageShown(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     offline: bool = False
     citations: list[Citation] = []
     final: bool = False
+    epoch: int = 0
+    answers: list[str] = []
 
 
 class OwnerChanged(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
@@ -157,12 +186,16 @@ class NoticeShown(msgspec.Struct, frozen=True, tag=True):
     at: int
 
 
-class RunEnded(msgspec.Struct, frozen=True, tag=True):
-    """A turn that ends without a message: cancelled by the customer."""
+class RunEnded(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """A turn that ends without a message: the customer cancelled it, or added something that it begins anew with.
+
+    `answers` are the messages that nobody will answer any more.
+    """
 
     turn_id: str
     reason: str
     at: int
+    answers: list[str] = []
 
 
 Shown = MessageShown | OwnerChanged | NoticeShown | RunEnded

@@ -8,9 +8,11 @@ import msgspec
 
 from parley_proto.broadcast import Notice
 from parley_proto.envelope import Identity
+from parley_proto.llm import ChatMessage
 
 Kind = Literal["grounded", "asked", "refused", "failed", "notice", "offer"]
 Urgency = Literal["low", "normal", "high", "critical"]
+Burst = Literal["merge", "queue", "interrupt"]
 
 
 class Citation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,6 +32,17 @@ class Fact(msgspec.Struct, frozen=True):
     message_ids: list[str]
 
 
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is still known of the lines that have left the hot window, oldest first; each names its messages.
+
+    `promises` are what our side said that it will do or has done. About 8 KB or less.
+    """
+
+    facts: list[Fact] = []
+    promises: list[Fact] = []
+    open_questions: list[Fact] = []
+
+
 class HandoffSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the next owner must know: typed, so that nobody has to read the raw history."""
 
@@ -40,12 +53,17 @@ class HandoffSummary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a specialty introduces itself to the others: kept in the bucket `specialists` under its name."""
+    """How a specialty introduces itself to the others: kept in the bucket `specialists` under its name.
+
+    `burst` is what becomes of messages that arrive during a turn: answered together after it, one by one after it, or
+    together with its own in a new turn at once.
+    """
 
     name: str
     title: str
     handles: str
     version: str
+    burst: Burst = "merge"
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -91,7 +109,7 @@ class AssignTurn(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     messages: list[Line]
     window: list[Line]
     deadline_at: int
-    summary: str = ""
+    recap: Summary = Summary()
     handoff: HandoffSummary | None = None
     handed_from: str = ""
     handoffs: int = 0
@@ -199,7 +217,18 @@ class EffectSettled(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     round: int = 0
 
 
-Effect = EffectIntended | EffectSettled
+class EffectUnknown(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """Nobody knows whether an intended effect happened, and it can't be repeated safely: a person has to find out."""
+
+    key: str
+    tool: str
+    conversation: str
+    turn_id: str
+    at: int
+    round: int = 0
+
+
+Effect = EffectIntended | EffectSettled | EffectUnknown
 
 
 class TurnOpened(msgspec.Struct, frozen=True, tag=True):
@@ -212,7 +241,7 @@ class TurnOpened(msgspec.Struct, frozen=True, tag=True):
 
 
 class TurnRevoked(msgspec.Struct, frozen=True, tag=True):
-    """The turn may not act any more: a cancel, a handoff or its deadline came first."""
+    """The turn may not act any more: it is answered, or a cancel, a handoff or its deadline came first."""
 
     turn_id: str
     epoch: int
@@ -220,4 +249,46 @@ class TurnRevoked(msgspec.Struct, frozen=True, tag=True):
     at: int
 
 
-Step = TurnOpened | TurnRevoked | EffectIntended | EffectSettled
+class TurnDecided(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """What a turn had said and heard when it came to a side effect: an attempt that resumes goes on from here.
+
+    `chat` follows the turn's opening and ends with the calls that are to be carried out and the results so far.
+    """
+
+    turn_id: str
+    at: int
+    chat: list[ChatMessage]
+    tools: list[str] = []
+    facts: list[str] = []
+    offer: Offer | None = None
+
+
+class AttemptFailed(msgspec.Struct, frozen=True, tag=True):
+    """Why an attempt at a turn came to nothing; the next one does not know."""
+
+    turn_id: str
+    attempt: int
+    code: str
+    reason: str
+    at: int
+
+
+Step = TurnOpened | TurnRevoked | TurnDecided | AttemptFailed | EffectIntended | EffectSettled | EffectUnknown
+
+
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """What could not be handled, set aside so that its conversation goes on: kept until a person retries or drops it.
+
+    `messages` are the customer's words that it was about; an entry of the log that failed is in `entry` (base64).
+    """
+
+    dead_id: str
+    conversation: str
+    code: str
+    reason: str
+    at: int
+    seq: int
+    specialty: str = ""
+    turn_id: str = ""
+    messages: list[Line] = []
+    entry: str = ""

@@ -14,10 +14,12 @@ BROADCAST_STREAM = "broadcast"
 SHARDS = 64
 TRACK = "blue"
 
-LOG_SUBJECTS = (f"$KV.{BUCKET}.>", "conv.*.*", "turn.*.*.*", "out.*", "step.*.*", "effect.*", "due.*")
+LOG_SUBJECTS = (f"$KV.{BUCKET}.>", "conv.*.*", "turn.*.*.*", "out.*", "step.*.*", "effect.*", "due.*", "dead.*")
 ALL_OUT = "out.*"
+ALL_DEAD = "dead.*"
 BROADCASTS = "broadcast.>"
 PEERS = "mesh.conversation.peers"
+ALL_HEALTH = "mesh.health.*"
 RAG_SEARCH = "rag.search"
 RAG_EMBED = "rag.embed"
 RAG_INGEST = "rag.ingest"
@@ -32,6 +34,8 @@ DOCUMENTS_STREAM = f"OBJ_{DOCUMENTS_BUCKET}"
 SPECIALISTS_STREAM = "KV_specialists"
 CARDS = "$KV.specialists.>"
 ARCHIVE_TRANSCRIPT = "archive.transcript"
+ARCHIVE_CHECKPOINT = "archive.checkpoint"
+ARCHIVE_RETIRE = "archive.retire"
 LLM_EMBED = "llm.embed"
 
 _TOKEN = re.compile(r"\A[a-z0-9][a-z0-9-]{0,62}\Z")
@@ -84,14 +88,30 @@ def effect(key: str) -> str:
     return f"effect.{_id(key)}"
 
 
+def dead(dead_id: str) -> str:
+    """A dead letter, until a person retries or drops it."""
+    return f"dead.{_id(dead_id)}"
+
+
 def due(conversation: str) -> str:
     """Holds the scheduled deadline of the open turn: one per conversation, the newest replaces the last."""
     return f"due.{_id(conversation)}"
 
 
+def entries_of(conversation: str) -> tuple[str, ...]:
+    """Filters of what the log holds of one conversation beside its checkpoint. Effects outlive it: none names them."""
+    cid = _id(conversation)
+    return f"conv.*.{cid}", f"out.{cid}", f"step.{cid}.*", f"due.{cid}"
+
+
 def live(conversation: str) -> str:
     """Deltas on core NATS: never stored, dropped when nobody listens."""
     return f"live.{_id(conversation)}"
+
+
+def health(service: str) -> str:
+    """Where the instances of a service say on core NATS whether they are ready."""
+    return f"mesh.health.{_token(service)}"
 
 
 def card(specialty: str) -> str:

@@ -23,13 +23,17 @@ def parser() -> argparse.ArgumentParser:
 def _lifecycle(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     up = _command(commands, "up", "up:up", "start the mesh on this machine and keep it running")
     up.add_argument("--detach", action="store_true", help="return when it is ready; it goes on in the background")
-    up.add_argument("--replicas", default="", metavar="NAME=N,…", help="how many instances of a service (usually 1)")
+    up.add_argument("--nodes", default="", metavar="N", help="how many nats-servers carry the log: 1, 3 or 5")
+    up.add_argument("--replicas", default="", metavar="NAME=N,…", help="how many instances of a service, or of all")
     up.add_argument("--report", type=int, default=-1, help=argparse.SUPPRESS)
     _command(commands, "down", "up:down", "stop the mesh: drain the gateway first, NATS last")
     restart = _command(commands, "restart", "up:restart", "restart one instance, or all of a service in turn")
     restart.add_argument("instance", metavar="INSTANCE", help="such as rag-1, or rag for all of them")
     scale = _command(commands, "scale", "up:scale", "change how many instances of a service run")
     scale.add_argument("replicas", metavar="NAME=N,…")
+    scrub = _json(_command(commands, "scrub", "scrub:run", "compare the copies of the log that the nodes hold"))
+    scrub.add_argument("--deep", action="store_true", help="first have each node read all that it holds, in turn")
+    scrub.add_argument("--mend", action="store_true", help="have a node that differs copy from the others")
 
 
 def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,6 +50,22 @@ def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     one = _json(_command(conversations, "show", "conversations:show", "the record of one conversation"))
     one.add_argument("id", metavar="ID")
     one.add_argument("--tenant", default="default")
+    retire = _json(_command(conversations, "retire", "conversations:retire", "move one from the log to the archive"))
+    retire.add_argument("id", metavar="ID")
+    _dead(commands)
+    check = _json(_command(commands, "check", "check:run", "judge a recorded history: nothing lost, nothing twice"))
+    check.add_argument("history", metavar="HISTORY.jsonl")
+
+
+def _dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    dead = _group(commands, "dead", "what could not be handled and was set aside")
+    _json(_command(dead, "list", "dead:list_", "the dead letters, oldest first"))
+    for action, text in (
+        ("show", "one of them, with its reason and the customer's words"),
+        ("retry", "have the customer's words answered after all"),
+        ("drop", "forget it; what was said stays in the record"),
+    ):
+        _command(dead, action, f"dead:{action}", text).add_argument("id", metavar="ID")
 
 
 def _knowledge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

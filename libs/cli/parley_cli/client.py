@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
@@ -33,6 +33,16 @@ _RETRIED = {"internal", "unavailable", "overloaded", "rate_limited", "restart"}
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 Watch = Callable[[dict[str, Any]], None]
+
+
+class Wire(Protocol):
+    """Sees what goes over the wire: each frame before it is sent, each one that has come, each lost connection."""
+
+    def sent(self, thread: str, frame: dict[str, Any]) -> None: ...
+
+    def received(self, thread: str, frame: dict[str, Any]) -> None: ...
+
+    def lost(self, thread: str) -> None: ...
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -63,16 +73,17 @@ class DoorRefusedError(CommandError):
 
 
 class Door:
-    """Where the gateway is, and the HTTP connections to it that conversations share."""
+    """Where the gateways are, `url` with commas between, and the HTTP connections that conversations share."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession, token: str = "") -> None:
-        self.url = url.rstrip("/")
+        self.url = ",".join(one.strip().rstrip("/") for one in url.split(","))
+        self.urls = self.url.split(",")
         self.session = session
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    async def ticket(self) -> str:
+    async def ticket(self, url: str = "") -> str:
         """A ticket for one connection. DoorRefusedError when none will ever be given, aiohttp's errors otherwise."""
-        async with self.session.post(f"{self.url}/v1/tickets", headers=self._headers) as response:
+        async with self.session.post(f"{url or self.urls[0]}/v1/tickets", headers=self._headers) as response:
             body = await response.read()
             if response.status in (400, 401, 403):
                 raise DoorRefusedError(f"The gateway at {self.url} refuses: {_message(body)}")
@@ -96,6 +107,7 @@ class _Sending:
         self.frame = {"type": "message.send", "id": client_id, "content": content}
         self.began = time.monotonic()
         self.acked = False
+        self.message_id = ""
         self.news = asyncio.Event()
         self.again_at = 0.0
         self.answered: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
@@ -111,20 +123,22 @@ class _Sending:
 
 
 class Conversation:
-    """One conversation over as many connections as it takes. `watch` sees every event as it comes."""
+    """One conversation over as many connections as it takes. `watch` sees each event as it comes, `wire` each frame."""
 
-    def __init__(self, through: Door, thread: str = "", watch: Watch | None = None) -> None:
+    def __init__(self, through: Door, thread: str = "", watch: Watch | None = None, wire: Wire | None = None) -> None:
         self.thread = thread
         self.transcript = Transcript()
         self.connects = 0
         self._door = through
         self._watch = watch
+        self._wire = wire
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._sending: _Sending | None = None
         self._running: asyncio.Task[None] | None = None
         self._pongs: asyncio.Queue[str] = asyncio.Queue()
         self._connected = asyncio.Event()
         self._wait_s = 0.0
+        self._place = random.randrange(len(through.urls))
         self._given = bool(thread)
         self._unknown = 0
         self._turned_away: dict[str, Any] = {}
@@ -202,6 +216,8 @@ class Conversation:
         socket = self._socket
         if socket is None or socket.closed:
             return False
+        if self._wire:
+            self._wire.sent(self.thread, frame)
         try:
             await socket.send_str(_encoder.encode(frame).decode())
         except (ConnectionError, RuntimeError, aiohttp.ClientError):
@@ -221,22 +237,29 @@ class Conversation:
                 return
             except (OSError, TimeoutError, aiohttp.ClientError, msgspec.DecodeError):
                 self._wait_s = min(max(self._wait_s, _FIRST_WAIT_S) * 2, _LONGEST_WAIT_S)
+                self._place += 1
             finally:
+                if self._wire and self._socket:
+                    self._wire.lost(self.thread)
                 self._socket = None
             self._connected.clear()
             # Not all at once after a restart of the gateway.
             await asyncio.sleep(self._wait_s * random.uniform(0.5, 1.0))
 
     async def _one_connection(self) -> None:
-        ticket = await self._door.ticket()
+        url = self._door.urls[self._place % len(self._door.urls)]
+        ticket = await self._door.ticket(url)
         async with self._door.session.ws_connect(
-            f"{self._door.url}/v1/ws", max_msg_size=_MAX_FRAME, compress=0, heartbeat=15
+            f"{url}/v1/ws", max_msg_size=_MAX_FRAME, compress=0, heartbeat=15
         ) as socket:
             hello = {"type": "hello", "ticket": ticket, "since": self.transcript.since}
             await socket.send_str(_encoder.encode(hello | ({"threadId": self.thread} if self.thread else {})).decode())
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
-                    self._take(_decoder.decode(message.data), socket)
+                    frame = _decoder.decode(message.data)
+                    self._take(frame, socket)
+                    if self._wire:
+                        self._wire.received(self.thread, frame)
             self._after(socket.close_code or 0)
 
     def _after(self, close_code: int) -> None:
@@ -267,18 +290,20 @@ class Conversation:
                 if self._sending:
                     self._sending.heard()
             case "ack":
-                self._acked(frame["id"])
+                self._acked(frame)
             case "event":
                 self._event(frame["ev"], frame.get("seq", 0))
             case "error":
                 self._refused(frame)
             case "going_away":
                 self._wait_s = frame["reconnectInMs"] / 1000
+                self._place += 1
             case "pong":
                 self._pongs.put_nowait(frame.get("id", ""))
 
-    def _acked(self, client_id: str) -> None:
-        if self._sending and self._sending.frame["id"] == client_id:
+    def _acked(self, frame: dict[str, Any]) -> None:
+        if self._sending and self._sending.frame["id"] == frame["id"]:
+            self._sending.message_id = frame["messageId"]
             self._sending.heard(acked=True)
 
     def _event(self, ev: dict[str, Any], seq: int) -> None:
@@ -286,13 +311,12 @@ class Conversation:
         if self._watch:
             self._watch(ev)
         sending = self._sending
-        if done and sending and not sending.answered.done() and sending.frame["id"] in self._echoed():
+        if not done or sending is None or sending.answered.done():
+            return
+        if ours := self.transcript.answering(sending.frame["id"], sending.message_id, done):
             # An answer says as much as an ack that was lost with its connection.
             sending.heard(acked=True)
-            sending.answered.set_result(done)
-
-    def _echoed(self) -> set[str]:
-        return {str(message.facts.get("clientId", "")) for message in self.transcript.messages.values()}
+            sending.answered.set_result(ours)
 
     def _refused(self, frame: dict[str, Any]) -> None:
         sending = self._sending

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Message(msgspec.Struct):
-    """One message. `facts` are Parley's own (specialty, kind, model, offline, citations)."""
+    """One message. `facts` are Parley's own (specialty, kind, model, offline, citations, epoch, answers)."""
 
     message_id: str
     role: str
@@ -59,6 +59,16 @@ class Transcript:
                 return self._finish(ev)
         return []
 
+    def answering(self, client_id: str, message_id: str, done: list[Message]) -> list[Message]:
+        """Those of `done` that answer a message, by its id in the log (empty while unknown) or by its echo.
+
+        Where the mesh does not say what they answer, any run that ends after the echo counts.
+        """
+        echoes = {one.message_id for one in self.messages.values() if one.facts.get("clientId") == client_id}
+        if not any(one.facts.get("answers") for one in done):
+            return done if echoes else []
+        return [one for one in done if {message_id, *echoes} & set(one.facts.get("answers", []))]
+
     def _start(self, ev: dict[str, Any]) -> None:
         facts = _facts(ev)
         known = self.messages.get(ev["messageId"])
@@ -100,8 +110,12 @@ class Transcript:
 
     def _finish(self, ev: dict[str, Any]) -> list[Message]:
         done, self._fresh = self._fresh, []
-        if not done and ev.get("outcome", {}).get("type") == "cancelled":
-            done = [Message(f"cancelled-{ev['runId']}", "system", "", {"kind": "cancelled"}, committed=True)]
+        facts = _facts(ev)
+        cancelled = ev.get("outcome", {}).get("type") == "cancelled"
+        # An interrupted turn begins anew with what was added: its answer is still to come.
+        if not done and cancelled and facts.get("reason") != "interrupted":
+            facts = facts | {"kind": "cancelled"}
+            done = [Message(f"cancelled-{ev['runId']}", "system", "", facts, committed=True)]
         if done:
             self.answers.append(done[-1])
         return done

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 from parley_mesh.bus import Stored
 from parley_mesh.tail import Tail
 from parley_proto.envelope import decode
-from parley_proto.specialist import Card
+from parley_proto.specialist import Burst, Card
 from parley_proto.subjects import CARDS, SPECIALISTS_STREAM
 
 
@@ -33,6 +33,11 @@ class Directory:
 
     def cards(self) -> list[Card]:
         return [self._cards[name] for name in self.names()]
+
+    def burst(self, name: str) -> Burst:
+        """What becomes of messages that arrive during a turn of specialty `name`."""
+        card = self._cards.get(name)
+        return card.burst if card else "merge"
 
     def _read(self, stored: Stored) -> None:
         name = stored.subject.rpartition(".")[2]

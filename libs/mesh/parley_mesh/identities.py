@@ -27,28 +27,34 @@ def permissions(service: str, specialties: Sequence[str], shards: int = subjects
     own = _OF[service](shards) if service in _OF else _specialist(service, specialties)
     publish, subscribe = own
     return {
-        "publish": sorted({*publish, *_tail(subjects.BROADCAST_STREAM, subjects.BROADCASTS)}),
+        "publish": sorted({*publish, subjects.health(service), *_tail(subjects.BROADCAST_STREAM, subjects.BROADCASTS)}),
         "subscribe": sorted({*subscribe, f"_INBOX_{service}.>", "$SRV.>"}),
         "allow_responses": {"max": 100_000, "expires": "10m"},
     }
 
 
 def _gateway(_shards: int) -> tuple[list[str], list[str]]:
-    publish = ["conv.*.*", *_READ, *_tail(_LOG, subjects.ALL_OUT)]
-    return publish, ["live.*"]
+    publish = ["conv.*.*", subjects.ARCHIVE_CHECKPOINT, *_READ, *_tail(_LOG, subjects.ALL_OUT)]
+    return publish, ["live.*", subjects.ALL_HEALTH]
 
 
 def _conversation(shards: int) -> tuple[list[str], list[str]]:
+    """Its one entry in the log is the summary of a conversation: what it could forge there it may decide anyway."""
     names = [shard_consumer(shard) for shard in range(shards)]
     publish = [
+        "conv.*.*",
         f"$KV.{subjects.BUCKET}.*",
         "turn.*.*.*",
         "out.*",
         "step.*.*",
         "due.*",
+        "dead.*",
         subjects.PEERS,
         subjects.RAG_EMBED,
+        subjects.ARCHIVE_CHECKPOINT,
+        "llm.complete.*",
         "llm.cancel.*",
+        "llm.renew.*",
         *_READ,
         *_bucket_tail(SPECIALISTS_BUCKET),
     ]
@@ -99,15 +105,25 @@ def _llm(_shards: int) -> tuple[list[str], list[str]]:
     return publish, ["llm.complete.*", "llm.cancel.*", "llm.renew.*", subjects.LLM_EMBED]
 
 
-def _archiver(_shards: int) -> tuple[list[str], list[str]]:
+def _archiver(shards: int) -> tuple[list[str], list[str]]:
+    """It takes archived conversations out of the log: checkpoints give way to markers, entries are purged.
+
+    The server can't bound a purge to a filter, which stands in the request's body. The bounded way, a roll-up on each
+    subject, would need the right to write `conv` and `out`: whoever may purge can destroy what the archive holds
+    anyway, whoever may write there could speak for customers and specialists. So the one purge of
+    `parley_archiver.trimming` always names a filter and a last sequence.
+    """
+    names = ["archiver", *(shard_consumer(shard) for shard in range(shards))]
     publish = [
         *_pull(_LOG, "archiver"),
-        f"$JS.API.CONSUMER.INFO.{_LOG}.archiver",
+        *(f"$JS.API.CONSUMER.INFO.{_LOG}.{name}" for name in names),
         *_READ,
+        f"$KV.{subjects.BUCKET}.*",
+        f"$JS.API.STREAM.PURGE.{_LOG}",
         f"$KV.{KEYS_BUCKET}.*",
         f"$JS.API.STREAM.MSG.GET.KV_{KEYS_BUCKET}",
     ]
-    return publish, [subjects.ARCHIVE_TRANSCRIPT]
+    return publish, [subjects.ARCHIVE_TRANSCRIPT, subjects.ARCHIVE_CHECKPOINT, subjects.ARCHIVE_RETIRE]
 
 
 _OF = {

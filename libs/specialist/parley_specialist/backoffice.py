@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 from aiobreaker import CircuitBreaker, CircuitBreakerError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from parley_mesh.telemetry import inject
 from parley_proto.envelope import Identity
@@ -18,6 +18,8 @@ from parley_specialist.settings import Settings
 from parley_specialist.tools import ToolRefusedError
 
 PATIENCE_S = 12.0
+# The code of an error that says that a call never left: nothing can have happened.
+NOT_SENT = "not_sent"
 _REFUSALS = {400, 404, 409, 422}
 
 
@@ -36,14 +38,17 @@ class BackofficeClient:
     async def close(self) -> None:
         await self._session.close()
 
-    def of(self, identity: Identity, key: str = "") -> CustomerBackoffice:
+    def of(self, identity: Identity, key: str = "", *, repeatable: bool = True) -> CustomerBackoffice:
         """The back office as this customer may see it; without `key` it can only be read."""
-        return CustomerBackoffice(self, f"/v1/customers/{quote(identity.customer_id, safe='')}", key)
+        return CustomerBackoffice(self, f"/v1/customers/{quote(identity.customer_id, safe='')}", key, repeatable)
 
-    async def call(self, method: str, path: str, body: dict[str, Any] | None, key: str) -> Any:
-        """The decoded answer; ToolRefusedError with the third party's own sentence, TransientError when it is away."""
+    async def call(self, method: str, path: str, body: dict[str, Any] | None, key: str, *, repeatable: bool) -> Any:
+        """The decoded answer; ToolRefusedError with the third party's own sentence, TransientError when it is away.
+
+        What is not `repeatable` is tried again only as long as it never left (`not_sent`).
+        """
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(TransientError),
+            retry=retry_if_exception(_again if repeatable else _never_left),
             stop=stop_after_delay(PATIENCE_S),
             wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
             reraise=True,
@@ -56,13 +61,18 @@ class BackofficeClient:
         try:
             return await self._breaker.call_async(self._once, method, path, body, key)
         except CircuitBreakerError as error:
-            raise TransientError("The back office is failing; it is left alone for a moment.") from error
+            if isinstance(error.__cause__, TransientError):
+                # This very call went out, and its failure opened the breaker.
+                raise error.__cause__ from error
+            raise TransientError("The back office is failing; it is left alone.", code=NOT_SENT) from error
 
     async def _once(self, method: str, path: str, body: dict[str, Any] | None, key: str) -> Any:
         headers = inject() | ({"Idempotency-Key": key} if key else {})
         try:
             async with self._session.request(method, self._base + path, json=body, headers=headers) as response:
                 raw = await response.read()
+        except aiohttp.ClientConnectorError as error:
+            raise TransientError("The back office can't be reached.", code=NOT_SENT) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise TransientError(f"The back office does not answer: {type(error).__name__}.") from error
         if response.status in _REFUSALS:
@@ -74,6 +84,14 @@ class BackofficeClient:
             return msgspec.json.decode(raw) if raw else None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise TransientError("The back office answers something that is no JSON.", code="backoffice") from error
+
+
+def _again(error: BaseException) -> bool:
+    return isinstance(error, TransientError)
+
+
+def _never_left(error: BaseException) -> bool:
+    return isinstance(error, TransientError) and error.code == NOT_SENT
 
 
 class _Refused:
@@ -102,14 +120,15 @@ def _refused(raw: bytes) -> _Refused:
 class CustomerBackoffice:
     """`parley_specialist.tools.Backoffice` for one customer."""
 
-    def __init__(self, client: BackofficeClient, prefix: str, key: str) -> None:
+    def __init__(self, client: BackofficeClient, prefix: str, key: str, repeatable: bool) -> None:
         self._client = client
         self._prefix = prefix
         self._key = key
+        self._repeatable = repeatable
 
     async def get(self, path: str) -> Any:
         try:
-            return _accepted(await self._client.call("GET", self._prefix + path, None, ""))
+            return _accepted(await self._client.call("GET", self._prefix + path, None, "", repeatable=True))
         except TransientError as error:
             # Better an honest sentence now than silence until the turn's deadline.
             raise ToolRefusedError(
@@ -119,7 +138,8 @@ class CustomerBackoffice:
     async def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
         if not self._key:
             raise ToolRefusedError("This tool only reads; it can't change anything.")
-        return _accepted(await self._client.call(method, self._prefix + path, body, self._key))
+        sent = self._client.call(method, self._prefix + path, body, self._key, repeatable=self._repeatable)
+        return _accepted(await sent)
 
 
 def _accepted(answer: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from parley_mesh.telemetry import tracer
-from parley_proto.envelope import encode
+from parley_proto.envelope import encode, now_ms
 from parley_proto.errors import PermanentError
-from parley_proto.llm import ToolCall
-from parley_proto.specialist import AssignTurn, Offer
+from parley_proto.llm import ChatMessage, ToolCall
+from parley_proto.specialist import AssignTurn, Offer, TurnDecided
 from parley_specialist import metrics
 from parley_specialist.backoffice import BackofficeClient
 from parley_specialist.consent import agrees
@@ -24,6 +24,8 @@ from parley_specialist.tools import Tool, ToolContext, ToolRefusedError, ToolRes
 LONGEST_ARGUMENTS = 8_000
 LONGEST_RESULT = 24_000
 MOST_CALLS = 8
+LONGEST_CHAT = 200_000
+LONGEST_CUT = 2_000
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -67,26 +69,38 @@ def _sound(number: int, call: ToolCall) -> ToolCall:
 
 
 class Caller:
-    """Runs the tools of one specialty for one turn."""
+    """Runs the tools of one specialty; `idempotent` is what the third party is (`Settings.backoffice_idempotent`)."""
 
-    def __init__(self, spec: Spec, backoffice: BackofficeClient, ledger: Ledger) -> None:
+    def __init__(self, spec: Spec, backoffice: BackofficeClient, ledger: Ledger, *, idempotent: bool = True) -> None:
         self._spec = spec
         self._tools = {tool.spec.name: tool for tool in spec.tools}
         self._backoffice = backoffice
         self._ledger = ledger
+        self._idempotent = idempotent
 
-    async def call(self, call: ToolCall, turn: AssignTurn, done: Done, *, effects: bool = True) -> Reply:
-        """The result, or why not; TransientError and `revoked` end the turn's attempt instead."""
+    async def decided(self, turn: AssignTurn) -> TurnDecided | None:
+        """Where an earlier attempt at this turn stood at its last side effect. PermanentError `revoked`."""
+        return await self._ledger.journal.decided(turn)
+
+    async def call(
+        self, call: ToolCall, turn: AssignTurn, done: Done, chat: list[ChatMessage], *, effects: bool = True
+    ) -> Reply:
+        """The result, or why not; TransientError, `revoked` and UnknownOutcomeError end the turn's attempt instead.
+
+        `chat` is what led to the call, since the turn's opening: it is recorded before a side effect.
+        """
         tool = self._tools.get(call.name)
         if tool is None or (tool.effect and not effects):
             return refusal("no_such_tool", f"There is no tool {call.name[:60]!r} here.")
         with tracer().start_as_current_span(f"tool {call.name}"):
-            reply = await self._checked(tool, call, turn, done)
+            reply = await self._checked(tool, call, turn, done, chat)
         result = "ok" if reply.ok else (reply.error.code if reply.error else "refused")
         metrics.TOOL_CALLS.labels(self._spec.name, call.name, result).inc()
         return reply
 
-    async def _checked(self, tool: Tool, call: ToolCall, turn: AssignTurn, done: Done) -> Reply:
+    async def _checked(
+        self, tool: Tool, call: ToolCall, turn: AssignTurn, done: Done, chat: list[ChatMessage]
+    ) -> Reply:
         try:
             arguments = tool.check(call.arguments)
         except PermanentError as error:
@@ -98,29 +112,36 @@ class Caller:
             question = tool.question(arguments)
             done.offer = Offer(call.name, arguments, question)
             return Reply(True, needs_confirmation={"question": question})
-        return await self._run(tool, arguments, turn, done)
-
-    async def _run(self, tool: Tool, arguments: dict[str, Any], turn: AssignTurn, done: Done) -> Reply:
         try:
-            result = await self._carry_out(tool, arguments, turn)
+            result = await self._carry_out(tool, arguments, turn, done, chat)
         except ToolRefusedError as error:
             return refusal(error.code, error.message)
         done.tools.append(tool.spec.name)
         done.facts.append(result.summary)
         return Reply(True, result.summary, result.data, result.suggest)
 
-    async def _carry_out(self, tool: Tool, arguments: dict[str, Any], turn: AssignTurn) -> ToolResult:
+    async def _carry_out(
+        self, tool: Tool, arguments: dict[str, Any], turn: AssignTurn, done: Done, chat: list[ChatMessage]
+    ) -> ToolResult:
+        repeatable = tool.repeatable and self._idempotent
+
+        async def act(key: str, intended: dict[str, Any]) -> ToolResult:
+            backoffice = self._backoffice.of(turn.identity, key, repeatable=repeatable)
+            context = ToolContext(turn.identity, turn.conversation, turn.turn_id, backoffice)
+            return await tool.function(context, **intended)
+
         if not tool.effect:
-            return await tool.function(self._context(turn, ""), **arguments)
+            return await act("", arguments)
+        decided = _decided(turn, done, chat)
+        return await self._ledger.once(turn, tool, arguments, act, decided=decided, repeatable=repeatable)
 
-        async def effect(key: str, intended: dict[str, Any]) -> ToolResult:
-            return await tool.function(self._context(turn, key), **intended)
 
-        return await self._ledger.once(turn, tool, arguments, effect)
-
-    def _context(self, turn: AssignTurn, key: str) -> ToolContext:
-        backoffice = self._backoffice.of(turn.identity, key)
-        return ToolContext(turn.identity, turn.conversation, turn.turn_id, backoffice)
+def _decided(turn: AssignTurn, done: Done, chat: list[ChatMessage]) -> TurnDecided:
+    """As much of `chat` as a message of the log can hold: long results are cut, calls are kept."""
+    said = list(chat)
+    if sum(len(message.content) for message in said) > LONGEST_CHAT:
+        said = [msgspec.structs.replace(message, content=message.content[:LONGEST_CUT]) for message in said]
+    return TurnDecided(turn.turn_id, now_ms(), said, list(done.tools), list(done.facts), done.offer)
 
 
 def _confirmed(turn: AssignTurn, tool: Tool, arguments: dict[str, Any]) -> bool:

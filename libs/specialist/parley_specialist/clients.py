@@ -28,7 +28,7 @@ from parley_proto.rag import Passage, SearchReply, SearchRequest
 from parley_proto.specialist import AskConsult, ConsultAnswered
 
 OnText = Callable[[int, str], Awaitable[None]]
-SILENCE_S = 4.0
+SILENCE_S = 2.5
 # The gateway drops a completion whose caller was not heard of for that long.
 LEASE_S = 5.0
 RENEW_S = 1.5

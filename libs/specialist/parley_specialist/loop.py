@@ -25,6 +25,7 @@ from parley_proto.specialist import (
     Line,
     Outcome,
     TurnAnswered,
+    TurnDecided,
     Urgency,
 )
 from parley_specialist import metrics
@@ -32,10 +33,11 @@ from parley_specialist.addresses import hosts_of
 from parley_specialist.calls import Caller, Reply, refusal, sound
 from parley_specialist.clients import Completion, Consults, Knowledge, Model, consult_id
 from parley_specialist.confidential import Secrets
+from parley_specialist.ledger import UnknownOutcomeError
 from parley_specialist.live import Speech, Voice
 from parley_specialist.masking import masked
 from parley_specialist.outcome import Done, asks, citations, kind_of, summary_of
-from parley_specialist.prompt import CONSULT, ESCALATE, HANDOFF, history, opening, query, secret, tool_specs
+from parley_specialist.prompt import CONSULT, ESCALATE, ESCALATION, HANDOFF, history, opening, query, secret, tool_specs
 from parley_specialist.settings import Settings
 from parley_specialist.shown import Policy, Shown
 from parley_specialist.spec import Spec
@@ -70,13 +72,14 @@ class _Consult(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Course(msgspec.Struct):
-    """One attempt at one turn, as far as it has come."""
+    """One attempt at one turn, as far as it has come. `chat` begins with its opening, of `opened` messages."""
 
     turn: AssignTurn
     attempt: int
     notices: list[Notice]
     passages: list[Passage]
     chat: list[ChatMessage]
+    opened: int
     tools: list[ToolSpec]
     voice: Voice
     consulting: bool = False
@@ -94,15 +97,30 @@ class Loop:
 
     async def answer(self, turn: AssignTurn, attempt: int) -> Outcome:
         """How the turn ends. TransientError asks for another attempt, PermanentError ends it as failed."""
+        # A first attempt finds nothing: asking the journal would only cost.
+        decided = await self._deps.caller.decided(turn) if attempt > 1 else None
         course = await self._begin(turn, attempt, consulting=False)
-        for _ in range(self._settings.max_rounds):
-            completion = await self._complete(course)
-            if not completion.calls:
-                return self._answered(course, completion)
-            outcome = await self._carry_out(course, completion)
-            if outcome:
-                return outcome
+        try:
+            outcome = await self._resume(course, decided) if decided else None
+            for _ in range(self._settings.max_rounds):
+                outcome = outcome or await self._round(course)
+                if outcome:
+                    return outcome
+        except UnknownOutcomeError as error:
+            return self._to_a_person(course, error)
         raise PermanentError("The model went on calling tools without an answer.", code="tool_loop")
+
+    async def _round(self, course: Course) -> Outcome | None:
+        completion = await self._complete(course)
+        return await self._carry_out(course, completion) if completion.calls else self._answered(course, completion)
+
+    async def _resume(self, course: Course, decided: TurnDecided) -> Outcome | None:
+        """Go on with the calls that an earlier attempt had decided on, rather than let the model decide again."""
+        course.chat += decided.chat
+        course.done = Done(list(decided.tools), list(decided.facts), decided.offer)
+        last = max(number for number, message in enumerate(decided.chat) if message.tool_calls)
+        answered = len(decided.chat) - last - 1
+        return await self._call_all(course, decided.chat[last].tool_calls[answered:])
 
     async def consult(self, ask: AskConsult) -> ConsultAnswered:
         """The answer to another specialty's question: no side effects, no further consult, no handoff."""
@@ -125,7 +143,7 @@ class Loop:
                 passages = await self._deps.knowledge.search(asked, before, turn.identity, self._spec.name)
         chat = opening(self._spec, turn, notices, passages)
         tools = tool_specs(self._spec, self._deps.directory.cards(), consulting=consulting)
-        return Course(turn, attempt, notices, passages or [], chat, tools, voice, consulting)
+        return Course(turn, attempt, notices, passages or [], chat, len(chat), tools, voice, consulting)
 
     async def _complete(self, course: Course) -> Completion:
         turn, speech = course.turn, Speech(course.voice, lambda: Shown(self._policy))
@@ -155,8 +173,12 @@ class Loop:
 
     async def _carry_out(self, course: Course, completion: Completion) -> Outcome | None:
         """Run the calls; the outcome, where one of them moves the conversation."""
-        calls, known = sound(completion.calls), {tool.name for tool in course.tools}
+        calls = sound(completion.calls)
         course.chat.append(ChatMessage("assistant", completion.text, tool_calls=calls))
+        return await self._call_all(course, calls)
+
+    async def _call_all(self, course: Course, calls: list[ToolCall]) -> Outcome | None:
+        known = {tool.name for tool in course.tools}
         for call in calls:
             async with course.voice.tool(call.id, call.name if call.name in known else "tool"):
                 result = await self._one(course, call)
@@ -171,7 +193,8 @@ class Loop:
                 return await self._protocol(course, call)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 return refusal("bad_arguments", f"{call.name} can't be called so: {error}.")
-        return await self._deps.caller.call(call, course.turn, course.done, effects=not course.consulting)
+        said = course.chat[course.opened :]
+        return await self._deps.caller.call(call, course.turn, course.done, said, effects=not course.consulting)
 
     async def _protocol(self, course: Course, call: ToolCall) -> Reply | Outcome:
         others = {card.name for card in self._deps.directory.cards()} - {self._spec.name}
@@ -191,6 +214,13 @@ class Loop:
     def _escalation(self, course: Course, plea: _Escalate) -> Outcome:
         summary = summary_of(course.turn, course.done, plea.reason, self._policy)
         return EscalationRequested(**self._common(course), urgency=plea.urgency, summary=summary)
+
+    def _to_a_person(self, course: Course, error: UnknownOutcomeError) -> Outcome:
+        """Nobody here can tell whether it happened, and trying again could make it happen twice."""
+        if self._spec.name == ESCALATION:
+            raise error
+        course.done.facts.append(error.message)
+        return self._escalation(course, _Escalate("high", error.message))
 
     async def _ask(self, course: Course, question: _Consult) -> Reply:
         turn, name = course.turn, self._spec.name

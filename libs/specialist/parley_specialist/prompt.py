@@ -9,7 +9,7 @@ import msgspec
 from parley_proto.broadcast import Notice
 from parley_proto.llm import ChatMessage, ToolCall, ToolSpec
 from parley_proto.rag import Passage
-from parley_proto.specialist import AssignTurn, Card, Line
+from parley_proto.specialist import AssignTurn, Card, Line, Summary
 from parley_specialist.quarantine import data, words
 from parley_specialist.spec import Spec
 
@@ -77,15 +77,24 @@ def _looked_up(turn: AssignTurn, passages: list[Passage] | None) -> list[ChatMes
 
 
 def _before(turn: AssignTurn) -> dict[str, Any]:
-    """Summary, handover and offer. The offer's arguments stand as they are: only a call with the very same may run."""
+    """Recap, handover and offer. The offer's arguments stand as they are: only a call with the very same may run."""
     before: dict[str, Any] = {}
-    if turn.summary:
-        before["summary"] = words(turn.summary)
+    if turn.recap != Summary():
+        before["recap"] = _recap(turn.recap)
     if turn.handoff:
         before |= {"handed_over_from": turn.handed_from, "handover": data(msgspec.to_builtins(turn.handoff))}
     if turn.offer:
         before["pending_offer"] = msgspec.to_builtins(turn.offer)
     return before
+
+
+def _recap(recap: Summary) -> dict[str, Any]:
+    """What has left the window. The ids are our own and stay whole: masked they would name no message."""
+    kinds = {"facts": recap.facts, "promises": recap.promises, "open_questions": recap.open_questions}
+    return {
+        kind: [{"text": words(note.text), "message_ids": note.message_ids} for note in notes]
+        for kind, notes in kinds.items()
+    }
 
 
 def _found(passages: list[Passage] | None) -> dict[str, Any]:

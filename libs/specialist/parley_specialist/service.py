@@ -36,7 +36,7 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
         Model(mesh.bus, settings.model_patience_s),
         Knowledge(mesh.bus, settings.search_timeout_s, settings.passages),
         Consults(mesh.bus, spec.name, settings.consult_timeout_s),
-        Caller(spec, backoffice, Ledger(mesh.bus)),
+        Caller(spec, backoffice, Ledger(mesh.bus), idempotent=settings.backoffice_idempotent),
         directory,
         board,
         mesh.settings.shards,

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import msgspec
 
-from parley_proto.specialist import AssignTurn, Card
+from parley_proto.specialist import AssignTurn, Burst, Card
 from parley_specialist.tools import Tool
 
 
@@ -20,7 +20,7 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """`handles` tells the others what belongs here: short phrases, comma-separated."""
+    """`handles` tells the others what belongs here: short phrases, comma-separated. `burst`: see `Card`."""
 
     name: str
     title: str
@@ -29,9 +29,10 @@ class Spec(msgspec.Struct, frozen=True):
     tools: list[Tool]
     rules: Rules = Rules()
     version: str = "1"
+    burst: Burst = "merge"
 
     def card(self) -> Card:
-        return Card(self.name, self.title, self.handles, self.version)
+        return Card(self.name, self.title, self.handles, self.version, self.burst)
 
 
 def instructions_of(package: str) -> str:

@@ -60,7 +60,8 @@ Function = Callable[..., Awaitable[ToolResult]]
 
 class Tool(msgspec.Struct, frozen=True):
     """`key` names the arguments that make a side effect unique (with `$turn` for one that may be repeated later);
-    empty for a tool that only reads. `confirm` is the question that the customer must have said yes to.
+    empty for a tool that only reads. `confirm` is the question that the customer must have said yes to. One that is not
+    `repeatable` is never tried a second time while its outcome is unknown: a person finds out.
     """
 
     spec: ToolSpec
@@ -68,6 +69,7 @@ class Tool(msgspec.Struct, frozen=True):
     arguments: type[msgspec.Struct]
     key: tuple[str, ...] = ()
     confirm: str = ""
+    repeatable: bool = True
 
     @property
     def effect(self) -> bool:
@@ -85,7 +87,9 @@ class Tool(msgspec.Struct, frozen=True):
         return self.confirm.format(**arguments)
 
 
-def tool(*, use_when: Sequence[str], key: Sequence[str] = (), confirm: str = "") -> Callable[[Function], Tool]:
+def tool(
+    *, use_when: Sequence[str], key: Sequence[str] = (), confirm: str = "", repeatable: bool = True
+) -> Callable[[Function], Tool]:
     """Make a tool of `async def name(context, arg: Annotated[type, msgspec.Meta(...)]) -> ToolResult`.
 
     The docstring's first line says what it does; `use_when` are typical wordings of customers.
@@ -99,7 +103,7 @@ def tool(*, use_when: Sequence[str], key: Sequence[str] = (), confirm: str = "")
         parameters = {name: value for name, value in parameters.items() if name != "title"}
         description = f"{what}\nUse when: {'; '.join(use_when)}"
         spec = ToolSpec(function.__name__, description, parameters | {"additionalProperties": False})
-        return Tool(spec, function, arguments, tuple(key), confirm)
+        return Tool(spec, function, arguments, tuple(key), confirm, repeatable)
 
     return make
 

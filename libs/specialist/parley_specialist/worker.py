@@ -12,8 +12,11 @@ from parley_proto.envelope import decode, encode, now_ms
 from parley_proto.errors import ParleyError, PermanentError, TransientError
 from parley_proto.specialist import AskConsult, AssignTurn, Outcome, TurnFailed, Work
 from parley_specialist import metrics
+from parley_specialist.journal import REVOKED, Journal
 from parley_specialist.loop import Loop
 from parley_specialist.unexpected import without_its_text
+
+ATTEMPTS = "attempts"
 
 
 class Worker:
@@ -23,6 +26,7 @@ class Worker:
         self._name = name
         self._loop = loop
         self._bus = bus
+        self._journal = Journal(bus)
         self._shards = shards
 
     async def handle(self, delivery: Delivery) -> None:
@@ -39,27 +43,42 @@ class Worker:
                 await self._consult(work)
 
     async def fail(self, delivery: Delivery) -> None:
-        """Say that the turn failed, after the attempts that it had."""
+        """Say that the turn failed and why, after the attempts that it had."""
         work: Work = decode(delivery.data, Work)
-        if isinstance(work, AssignTurn):
-            await self._publish(work, self._failed(work, delivery.attempt, "attempts", "Every attempt failed."))
+        if not isinstance(work, AssignTurn):
+            return
+        try:
+            reason = await self._journal.reason(work)
+        except PermanentError as error:
+            log("parley.specialist").info("work of nobody", extra={"turn": work.turn_id, "reason": error.message})
+            return
+        await self._publish(work, self._failed(work, delivery.attempt, ATTEMPTS, reason))
 
     async def _turn(self, turn: AssignTurn, attempt: int) -> None:
         left = (turn.deadline_at - now_ms()) / 1000
         with metrics.TURN_SECONDS.labels(self._name).time():
             outcome = await self._outcome(turn, attempt, left)
+        if outcome is None:
+            return
         await self._publish(turn, outcome)
         metrics.TURNS.labels(self._name, type(outcome).__name__).inc()
         log("parley.specialist").info("turn", extra={"outcome": type(outcome).__name__, "attempt": attempt})
 
-    async def _outcome(self, turn: AssignTurn, attempt: int, left: float) -> Outcome:
+    async def _outcome(self, turn: AssignTurn, attempt: int, left: float) -> Outcome | None:
+        """How the turn ended; None where it had lost the conversation, so that nobody waits for it."""
         try:
             with without_its_text():
                 async with asyncio.timeout(left):
                     return await self._loop.answer(turn, attempt)
         except TimeoutError:
             return self._failed(turn, attempt, "deadline", "The turn ran out of time.")
+        except TransientError as error:
+            await self._journal.failed(turn, attempt, error)
+            raise
         except PermanentError as error:
+            if error.code == REVOKED:
+                log("parley.specialist").info("turn was revoked", extra={"attempt": attempt})
+                return None
             log("parley.specialist").warning("turn failed", extra={"code": error.code, "reason": error.message})
             return self._failed(turn, attempt, error.code, error.message)
 

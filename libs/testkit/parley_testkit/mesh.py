@@ -20,7 +20,7 @@ from parley_cli.supervise.home import Home
 from parley_mesh.settings import MeshSettings
 from parley_testkit.ports import port_base
 
-_UP_S = 180.0
+_UP_S = 480.0
 _DOWN_S = 120.0
 _OURS = ("PARLEY_", "NATS_", "OPENAI_")
 
@@ -30,15 +30,18 @@ class CommandFailed(AssertionError):
 
 
 class RunningMesh:
-    """One mesh. `environ` is added to an environment from which the settings of whoever runs the tests are taken.
+    """One mesh, its log on `nodes` nats-servers (0: as the settings say).
+
+    `environ` is added to an environment from which the settings of whoever runs the tests are taken.
 
     Used as a context manager; what it wrote stays in `folder` when the block fails.
     """
 
-    def __init__(self, *, replicas: str = "", environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, replicas: str = "", nodes: int = 0, environ: Mapping[str, str] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="parley-mesh-"))
         self.home = Home(self.folder / "data")
         self._replicas = replicas
+        self._nodes = str(nodes or "")
         outside = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         self.environ = outside | {"PARLEY_UP_PORT_BASE": str(port_base())} | dict(environ or {})
 
@@ -51,7 +54,7 @@ class RunningMesh:
 
     def start(self) -> None:
         """Return when everything is ready; CommandFailed with the supervisor's own sentence otherwise."""
-        self.cli("up", "--detach", "--replicas", self._replicas, timeout=_UP_S)
+        self.cli("up", "--detach", "--replicas", self._replicas, "--nodes", self._nodes, timeout=_UP_S)
 
     def end(self, *, keep: bool = False) -> None:
         """Stop the mesh and remove its folder; `keep` leaves the folder and says where it is."""

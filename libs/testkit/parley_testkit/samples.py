@@ -18,8 +18,10 @@ from parley_proto.conversation import (
     OpenTurn,
     OwnerChanged,
     PersonRequested,
+    RetryRequested,
     RunEnded,
     StepShown,
+    SummaryWritten,
     ToolShown,
     TurnDue,
 )
@@ -43,11 +45,14 @@ from parley_proto.rag import Document, IngestRequest, Passage, SearchReply, Sear
 from parley_proto.specialist import (
     AskConsult,
     AssignTurn,
+    AttemptFailed,
     Card,
     Citation,
     ConsultAnswered,
+    DeadLetter,
     EffectIntended,
     EffectSettled,
+    EffectUnknown,
     EscalationRequested,
     Fact,
     HandoffRequested,
@@ -55,7 +60,9 @@ from parley_proto.specialist import (
     Line,
     Offer,
     RouteHint,
+    Summary,
     TurnAnswered,
+    TurnDecided,
     TurnFailed,
     TurnOpened,
     TurnRevoked,
@@ -69,6 +76,11 @@ LINE = Line("customer", "I was charged twice for my last order", "m-1", at=AT)
 CITATION = Citation(1, "Duplicate charges", "billing/duplicate-charges", "What we do")
 OFFER = Offer("refund_payment", {"payment_id": "PAY-100002"}, "Shall I refund PAY-100002?")
 SUMMARY = HandoffSummary("It is a refund.", [Fact("Charged twice.", ["m-1"])], ["A call back."], ["When?"])
+RECAP = Summary(
+    [Fact("The customer was charged twice.", ["m-1"])],
+    [Fact("I have refunded PAY-100002.", ["m-2"])],
+    [Fact("When does the money arrive?", ["m-3"])],
+)
 NOTICE = Notice("notice-1", "outage", "Card payments are down.", AT + 3_600_000)
 CALL = ToolCall("call-1", "list_payments", "{}")
 
@@ -116,7 +128,9 @@ MESSAGES: tuple[msgspec.Struct, ...] = (
     CancelRequested(IDENTITY, AT),
     PersonRequested(IDENTITY, AT),
     FeedbackGiven(IDENTITY, "m-2", "up", AT),
+    SummaryWritten("m-3", RECAP, AT),
     TurnDue(TURN, 1),
+    RetryRequested("d" * 32, [LINE], AT),
     answered(ASSIGN, offer=OFFER),
     HandoffRequested(**_OUTCOME, to="technical", summary=SUMMARY),
     EscalationRequested(**_OUTCOME, urgency="high", summary=SUMMARY),
@@ -126,8 +140,12 @@ MESSAGES: tuple[msgspec.Struct, ...] = (
     ConsultAnswered("q-1", TURN, "billing", "returns", "Was it sent back?", AT, "Yes, on 3 November."),
     TurnOpened(TURN, 1, "billing", AT),
     TurnRevoked(TURN, 1, "handoff", AT),
+    TurnDecided(TURN, AT, [ChatMessage("assistant", tool_calls=[CALL])], ["list_payments"], ["Charged twice."], OFFER),
+    AttemptFailed(TURN, 1, "unavailable", "Nobody answers.", AT),
+    DeadLetter("d" * 32, CONVERSATION, "attempts", "Nobody answers.", AT, 7, "billing", TURN, [LINE]),
     EffectIntended("k" * 32, "refund_payment", CONVERSATION, TURN, 1, {"payment_id": "PAY-100002"}, AT),
     EffectSettled("k" * 32, "refund_payment", CONVERSATION, TURN, True, {"summary": "Refunded."}, AT),
+    EffectUnknown("k" * 32, "refund_payment", CONVERSATION, TURN, AT),
     MessageShown("m-2", "assistant", "Hello", AT, turn_id=TURN, specialty="billing", kind="grounded", final=True),
     OwnerChanged("billing", "", 1, "routed", AT, TURN, SUMMARY),
     NoticeShown("notice-1", "Card payments are down.", "warning", AT),

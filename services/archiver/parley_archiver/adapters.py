@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import asyncpg
 
-from parley_archiver import queries, schema
+from parley_archiver import checkpoint_table, queries, schema
+from parley_archiver.checkpoints import Kept, Place
 from parley_archiver.domain import Owner, Row, Sealed, changes
 from parley_archiver.settings import Settings
 from parley_mesh.telemetry import log
@@ -37,8 +38,8 @@ class Store(Protocol):
         """Raises where the record can't be reached."""
         ...
 
-    async def write(self, batch: Sequence[Sealed]) -> int:
-        """Store `batch` in one transaction; how many rows were new."""
+    async def write(self, batch: Sequence[Sealed], checkpoints: Sequence[Kept] = ()) -> int:
+        """Store `batch` and, where they are newer, `checkpoints` in one transaction; how many messages were new."""
         ...
 
     async def owners(self, conversations: Sequence[str]) -> dict[str, Owner]:
@@ -47,6 +48,22 @@ class Store(Protocol):
 
     async def transcript(self, tenant: str, conversation: str, limit: int, max_bytes: int) -> list[Row]:
         """The newest rows, at most `limit` and `max_bytes` of ciphertext, in the log's order."""
+        ...
+
+    async def checkpoint(self, conversation: str) -> Kept | None:
+        """The newest checkpoint of a conversation."""
+        ...
+
+    async def last_seq(self, conversation: str) -> int:
+        """The sequence of the newest message of a conversation, 0 for none."""
+        ...
+
+    async def resting(self, after: Place, before: int, limit: int) -> list[Kept]:
+        """Checkpoints not retired that rest since `before` (ms) or longer, behind `after`, the longest first."""
+        ...
+
+    async def retired(self, conversation: str, revision: int) -> None:
+        """Nothing of the conversation is in the log any more, as long as `revision` is its newest checkpoint."""
         ...
 
     async def close(self) -> None: ...
@@ -80,11 +97,11 @@ class PostgresStore:
         async with self._connection() as connection:
             await connection.fetchval("SELECT 1")
 
-    async def write(self, batch: Sequence[Sealed]) -> int:
+    async def write(self, batch: Sequence[Sealed], checkpoints: Sequence[Kept] = ()) -> int:
         try:
             async with self._connection() as connection:
                 await self._ensure_months(connection, batch)
-                return await _write(connection, batch)
+                return await _write(connection, batch, checkpoints)
         except ParleyError:
             # Whatever we believed of the tables may be wrong: they can have been restored from a backup.
             self._prepared = False
@@ -100,6 +117,26 @@ class PostgresStore:
         async with self._connection() as connection:
             rows = await connection.fetch(queries.TRANSCRIPT, tenant, conversation, limit, max_bytes)
         return [queries.row_of(row) for row in rows]
+
+    async def checkpoint(self, conversation: str) -> Kept | None:
+        async with self._connection() as connection:
+            found = await connection.fetchrow(checkpoint_table.ONE, conversation)
+        return checkpoint_table.kept_of(found) if found else None
+
+    async def last_seq(self, conversation: str) -> int:
+        async with self._connection() as connection:
+            return int(await connection.fetchval(checkpoint_table.LAST_SEQ, conversation))
+
+    async def resting(self, after: Place, before: int, limit: int) -> list[Kept]:
+        since, conversation = after
+        places = queries.time_of(before), queries.time_of(since), conversation
+        async with self._connection() as connection:
+            rows = await connection.fetch(checkpoint_table.RESTING, *places, limit)
+        return [checkpoint_table.kept_of(row) for row in rows]
+
+    async def retired(self, conversation: str, revision: int) -> None:
+        async with self._connection() as connection:
+            await connection.execute(checkpoint_table.RETIRED, conversation, revision)
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -147,13 +184,15 @@ async def _become_writer(connection: asyncpg.Connection[asyncpg.Record]) -> None
         log("parley.archiver").warning("the archiver keeps the rights of its user", extra={"reason": str(error)})
 
 
-async def _write(connection: Connection, batch: Sequence[Sealed]) -> int:
+async def _write(connection: Connection, batch: Sequence[Sealed], checkpoints: Sequence[Kept]) -> int:
     async with connection.transaction():
         inserted = {row["seq"] for row in await connection.fetch(queries.INSERT, *queries.message_arrays(batch))}
         written = [sealed for sealed in batch if sealed.row.columns.seq in inserted]
         changed = changes(written)
         if changed:
             await connection.execute(queries.UPSERT, *queries.change_arrays(changed))
+        if checkpoints:
+            await connection.execute(checkpoint_table.UPSERT, *checkpoint_table.arrays(checkpoints))
     return len(written)
 
 
@@ -191,6 +230,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, int, int], Row] = {}
         self.customers: dict[str, Owner] = {}
+        self.checkpoints: dict[str, Kept] = {}
+        self._retired: set[tuple[str, int]] = set()
         self.fault: Exception | None = None
 
     async def prepare(self) -> None:
@@ -200,13 +241,17 @@ class MemoryStore:
         if self.fault:
             raise self.fault
 
-    async def write(self, batch: Sequence[Sealed]) -> int:
+    async def write(self, batch: Sequence[Sealed], checkpoints: Sequence[Kept] = ()) -> int:
         await self.ping()
         new = {_place(sealed.row): sealed for sealed in batch if _place(sealed.row) not in self.rows}
         self.rows |= {place: sealed.row for place, sealed in new.items()}
         for change in changes(new.values()):
             if change.root:
                 self.customers.setdefault(change.conversation, Owner(change.tenant, change.root))
+        for kept in checkpoints:
+            known = self.checkpoints.get(kept.conversation)
+            if known is None or _age(known.row) < _age(kept.row):
+                self.checkpoints[kept.conversation] = kept
         return len(new)
 
     async def owners(self, conversations: Sequence[str]) -> dict[str, Owner]:
@@ -221,8 +266,31 @@ class MemoryStore:
         totals = accumulate(len(row.ciphertext) for row in newest)
         return [row for row, total in zip(newest, totals, strict=True) if total <= max_bytes][::-1]
 
+    async def checkpoint(self, conversation: str) -> Kept | None:
+        await self.ping()
+        return self.checkpoints.get(conversation)
+
+    async def last_seq(self, conversation: str) -> int:
+        await self.ping()
+        of = [row.columns.seq for row in self.rows.values() if row.columns.conversation == conversation]
+        return max(of, default=0)
+
+    async def resting(self, after: Place, before: int, limit: int) -> list[Kept]:
+        await self.ping()
+        found = [kept for kept in self.checkpoints.values() if 0 < kept.rests_since <= before and kept.place > after]
+        waiting = [kept for kept in found if (kept.conversation, kept.revision) not in self._retired]
+        return sorted(waiting, key=lambda kept: kept.place)[:limit]
+
+    async def retired(self, conversation: str, revision: int) -> None:
+        await self.ping()
+        self._retired.add((conversation, revision))
+
     async def close(self) -> None:
         self.fault = TransientError("The archive is closed.", code="archive_away")
+
+
+def _age(row: Row) -> tuple[int, int]:
+    return row.columns.at, row.columns.seq
 
 
 def _place(row: Row) -> tuple[str, int, int]:

@@ -11,11 +11,13 @@ from parley_archiver.adapters import PostgresStore, Store
 from parley_archiver.archiving import Archiving
 from parley_archiver.attribution import Attribution
 from parley_archiver.domain import Batching
-from parley_archiver.handlers import Transcripts
+from parley_archiver.handlers import Checkpoints, Transcripts
 from parley_archiver.inbox import Inbox, delivery_of, settle
 from parley_archiver.keyring import KEYS_STREAM, Keyring
 from parley_archiver.lag import Lag
+from parley_archiver.retiring import Retiring
 from parley_archiver.settings import Settings, checked, master_key
+from parley_archiver.trimming import LogEnd
 from parley_mesh.endpoints import Endpoint
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.pull import PullLoop
@@ -26,6 +28,8 @@ DURABLE = "archiver"
 BATCH_BYTES = 4 << 20
 PULL_EXPIRES_S = 5.0
 TRANSCRIPTS_AT_ONCE = 4
+CHECKPOINTS_AT_ONCE = 16
+RETIRED_AT_ONCE = 1
 
 
 async def build(settings: Settings, mesh: Mesh, store: Store | None = None) -> Service:
@@ -37,11 +41,16 @@ async def build(settings: Settings, mesh: Mesh, store: Store | None = None) -> S
     pull = _pull(mesh, inbox)
     attribution = Attribution(mesh.bus, store, tenant=mesh.settings.tenant, shards=mesh.settings.shards)
     archiving = Archiving(inbox, store, attribution, keyring, stream=subjects.STREAM, committed=pull.wake)
-    life = Archiver(pull, inbox, archiving, store, Lag(mesh.client, subjects.STREAM, DURABLE))
+    retiring = _retiring(settings, mesh, store)
+    life = Archiver(pull, inbox, archiving, store, Lag(mesh.client, subjects.STREAM, DURABLE), retiring)
     transcripts = Transcripts(store, keyring, max_bytes=mesh.client.max_payload)
-    answer = Endpoint("transcript", subjects.ARCHIVE_TRANSCRIPT, transcripts.answer, limit=TRANSCRIPTS_AT_ONCE)
+    checkpoints = Checkpoints(store, keyring)
     return Service(
-        endpoints=[answer],
+        endpoints=[
+            Endpoint("transcript", subjects.ARCHIVE_TRANSCRIPT, transcripts.answer, limit=TRANSCRIPTS_AT_ONCE),
+            Endpoint("checkpoint", subjects.ARCHIVE_CHECKPOINT, checkpoints.answer, limit=CHECKPOINTS_AT_ONCE),
+            Endpoint("retire", subjects.ARCHIVE_RETIRE, retiring.answer, limit=RETIRED_AT_ONCE),
+        ],
         ready=life.reason,
         start=life.start,
         drain=life.drain,
@@ -57,21 +66,37 @@ def _pull(mesh: Mesh, inbox: Inbox) -> PullLoop:
     return PullLoop(mesh.client, subjects.STREAM, DURABLE, receive, room=inbox.room, expires_s=PULL_EXPIRES_S)
 
 
+def _retiring(settings: Settings, mesh: Mesh, store: Store) -> Retiring:
+    return Retiring(
+        mesh.bus,
+        LogEnd(mesh.client, subjects.STREAM),
+        store,
+        durable=DURABLE,
+        shards=mesh.settings.shards,
+        after_s=settings.retire_after_s,
+        every_s=settings.retire_every_s,
+    )
+
+
 class Archiver:
     """What runs from start to close."""
 
-    def __init__(self, pull: PullLoop, inbox: Inbox, archiving: Archiving, store: Store, lag: Lag) -> None:
+    def __init__(
+        self, pull: PullLoop, inbox: Inbox, archiving: Archiving, store: Store, lag: Lag, retiring: Retiring
+    ) -> None:
         self._pull = pull
         self._inbox = inbox
         self._archiving = archiving
         self._store = store
         self._lag = lag
+        self._retiring = retiring
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         self._tasks = [
             asyncio.create_task(self._archiving.run(), name="archiving"),
             asyncio.create_task(self._lag.run(), name="lag"),
+            asyncio.create_task(self._retiring.run(), name="retiring"),
         ]
         await self._pull.start()
 

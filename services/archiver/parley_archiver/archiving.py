@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from parley_archiver import metrics
 from parley_archiver.adapters import Store
 from parley_archiver.attribution import Attribution
+from parley_archiver.checkpoints import keep, newest
 from parley_archiver.domain import Columns, Facts, Owner, Sealed, is_record, recognise, storable, wait_before
 from parley_archiver.inbox import Delivery, Inbox, settle
 from parley_archiver.keyring import Chain, Keyring
@@ -91,9 +92,13 @@ class Archiving:
     async def _archive(self, batch: Sequence[Delivery]) -> None:
         with tracer().start_as_current_span("archive.batch") as span:
             records = [delivery.stored for delivery in batch if is_record(delivery.stored.subject)]
-            sealed = await self._seal_all(_once(records))
+            heads = newest(delivery.stored for delivery in batch)
+            messages = _once(records)
+            sealed = await self._seal_all([*messages, *(stored for stored, _ in heads)])
+            sealed, states = sealed[: len(messages)], sealed[len(messages) :]
+            kept = [keep(one.row, state) for one, (_, state) in zip(states, heads, strict=True)]
             with metrics.COMMIT.time():
-                written = await self._store.write(sealed)
+                written = await self._store.write(sealed, kept)
             span.set_attribute("rows", written)
         self.rows += written
         metrics.BATCHES.inc()

@@ -17,16 +17,17 @@ from parley_proto.conversation import (
     Shown,
 )
 from parley_proto.envelope import TRACEPARENT, Identity, digest, valid_id
-from parley_proto.specialist import Effect, Step, Work
+from parley_proto.specialist import DeadLetter, Effect, Step, Work
 
 UNKNOWN = "unknown"
+CHECKPOINT = "Checkpoint"
 MAX_NAME = 128
 _TRACEPARENT = re.compile(r"\A[0-9a-f]{2}-([0-9a-f]{32})-")
 _SPOKEN = ("customer", "assistant", "system")
 
 
 def is_record(subject: str) -> bool:
-    """What the record keeps: all but checkpoints (they hold what the entries say) and deadlines to come.
+    """What the record keeps: all but deadlines to come, and checkpoints, of which the newest is kept for itself.
 
     The durable has no filter: with one of five subjects the server hands over a tenth of what it can (measured).
     """
@@ -38,6 +39,7 @@ def _tags(union: Any) -> frozenset[str]:
 
 
 _KNOWN = {"conv": _tags(Entry), "turn": _tags(Work), "out": _tags(Shown), "step": _tags(Step), "effect": _tags(Effect)}
+_KNOWN["dead"] = frozenset({DeadLetter.__name__})
 _FROM_CUSTOMER = _tags(CustomerMessage | CancelRequested | PersonRequested | FeedbackGiven)
 
 
@@ -125,7 +127,7 @@ def recognise(subject: str, data: bytes, headers: Mapping[str, str]) -> Facts:
     """The facts of a message; never raises, what can't be read has the type `unknown`."""
     head = _head(data)
     family, *ids = subject.split(".")
-    kind = head.type if head.type in _KNOWN.get(family, ()) else UNKNOWN
+    kind = CHECKPOINT if family == "$KV" else head.type if head.type in _KNOWN.get(family, ()) else UNKNOWN
     conversation, turn_id = _named(family, ids)
     return Facts(
         type=kind,
@@ -236,6 +238,8 @@ def _named(family: str, ids: list[str]) -> tuple[str, str]:
     """Conversation and turn that a subject names."""
     match family, ids:
         case "conv", [_, conversation]:
+            return conversation, ""
+        case "$KV", [_, conversation]:
             return conversation, ""
         case "out", [conversation]:
             return conversation, ""

@@ -1,4 +1,4 @@
-"""What the archiver is asked: a conversation as the record has it."""
+"""What the archiver is asked: a conversation as the record has it, and the checkpoint that brings it back."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from parley_archiver import metrics
 from parley_archiver.adapters import Store
+from parley_archiver.checkpoints import Kept
 from parley_archiver.domain import Row, is_plain
 from parley_archiver.keyring import Keyring
 from parley_archiver.sealing import DamagedError, unseal
 from parley_mesh.telemetry import log
-from parley_proto.archive import Record, TranscriptReply, TranscriptRequest
-from parley_proto.envelope import decode, valid_id
+from parley_proto.archive import CheckpointReply, CheckpointRequest, Record, TranscriptReply, TranscriptRequest
+from parley_proto.conversation import Checkpoint
+from parley_proto.envelope import decode, encode, valid_id
 from parley_proto.errors import PermanentError
 
 MAX_RECORDS = 2000
@@ -59,6 +61,50 @@ class Transcripts:
                 code="unknown_conversation",
             )
         return rows
+
+
+class Checkpoints:
+    """Answers `archive.checkpoint`: the newest checkpoint of a conversation, for its owner and the gateway."""
+
+    def __init__(self, store: Store, keyring: Keyring) -> None:
+        self._store = store
+        self._keyring = keyring
+
+    async def answer(self, data: bytes, headers: Mapping[str, str]) -> bytes:
+        """A `CheckpointReply`; of an erased customer's what may remain.
+
+        PermanentError `unknown_conversation` or `damaged`; TransientError without PostgreSQL or NATS.
+        """
+        request: CheckpointRequest = decode(data, CheckpointRequest)
+        kept = await self._kept(request.conversation)
+        cipher = (await self._keyring.for_reading([kept.row.columns.key_id])).get(kept.row.columns.key_id)
+        body = _opened(kept, cipher) if cipher else kept.remains.encode()
+        checkpoint: Checkpoint = decode(body, Checkpoint)
+        metrics.RECALLED.inc()
+        return encode(CheckpointReply(checkpoint, kept.revision, erased=cipher is None))
+
+    async def _kept(self, conversation: str) -> Kept:
+        kept = None
+        if valid_id(conversation):
+            await self._store.prepare()
+            kept = await self._store.checkpoint(conversation)
+        if kept is None:
+            raise PermanentError(
+                f"The archive has no checkpoint of conversation {conversation[:64]!r}.", code="unknown_conversation"
+            )
+        return kept
+
+
+def _opened(kept: Kept, cipher: AESGCM) -> bytes:
+    try:
+        return unseal(kept.row, cipher)
+    except DamagedError as error:
+        metrics.DAMAGED.inc()
+        log("parley.archiver").error("an archived checkpoint was changed", extra={"conversation": kept.conversation})
+        raise PermanentError(
+            f"The archived checkpoint of conversation {kept.conversation} was changed: restore it from a backup.",
+            code="damaged",
+        ) from error
 
 
 def _reply(rows: Sequence[Row], ciphers: Mapping[str, AESGCM], max_bytes: int) -> bytes:

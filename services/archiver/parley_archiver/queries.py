@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import asyncpg
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MESSAGE = (*Columns.__struct_fields__, "salt", "nonce", "ciphertext", "digest")
-_TYPES = {
+MESSAGE = (*Columns.__struct_fields__, "salt", "nonce", "ciphertext", "digest")
+TYPES = {
     "seq": "bigint",
     "at": "timestamptz",
     "salt": "bytea",
@@ -23,8 +23,8 @@ _TYPES = {
 }
 
 INSERT = f"""
-INSERT INTO archive.messages ({", ".join(_MESSAGE)})
-SELECT * FROM unnest({", ".join(f"${n}::{_TYPES.get(name, 'text')}[]" for n, name in enumerate(_MESSAGE, start=1))})
+INSERT INTO archive.messages ({", ".join(MESSAGE)})
+SELECT * FROM unnest({", ".join(f"${n}::{TYPES.get(name, 'text')}[]" for n, name in enumerate(MESSAGE, start=1))})
 ON CONFLICT DO NOTHING RETURNING seq
 """
 UPSERT = """
@@ -47,9 +47,9 @@ WHERE conversation = ANY($1) AND customer_key_id IS NOT NULL ORDER BY conversati
 """
 # The newest rows whose bodies fit together; the size of a stored-aside ciphertext is known without reading it.
 TRANSCRIPT = f"""
-SELECT {", ".join(_MESSAGE)} FROM (
+SELECT {", ".join(MESSAGE)} FROM (
     SELECT *, sum(octet_length(ciphertext)) OVER (ORDER BY seq DESC) AS total FROM (
-        SELECT {", ".join(_MESSAGE)} FROM archive.messages WHERE tenant = $1 AND conversation = $2
+        SELECT {", ".join(MESSAGE)} FROM archive.messages WHERE tenant = $1 AND conversation = $2
         ORDER BY seq DESC LIMIT $3
     ) AS newest
 ) AS fitting WHERE total <= $4 ORDER BY seq
@@ -58,13 +58,17 @@ SELECT {", ".join(_MESSAGE)} FROM (
 
 def message_arrays(batch: Sequence[Sealed]) -> list[list[Any]]:
     """One array a column, as `INSERT` takes them."""
-    rows = [sealed.row for sealed in batch]
+    return row_arrays([sealed.row for sealed in batch])
+
+
+def row_arrays(rows: Sequence[Row]) -> list[list[Any]]:
+    """One array for each of `MESSAGE`."""
     columns = [[_stored(row.columns, name) for row in rows] for name in Columns.__struct_fields__]
     return columns + [[getattr(row, name) for row in rows] for name in ("salt", "nonce", "ciphertext", "digest")]
 
 
 def _stored(columns: Columns, name: str) -> Any:
-    return _time(columns.at) if name == "at" else getattr(columns, name)
+    return time_of(columns.at) if name == "at" else getattr(columns, name)
 
 
 def change_arrays(changed: Sequence[Change]) -> list[list[Any]]:
@@ -72,24 +76,26 @@ def change_arrays(changed: Sequence[Change]) -> list[list[Any]]:
     arrays = [[getattr(change, name) for change in changed] for name in Change.__struct_fields__]
     for place, name in enumerate(Change.__struct_fields__):
         if name.endswith("_at"):
-            arrays[place] = [_time(value) for value in arrays[place]]
+            arrays[place] = [time_of(value) for value in arrays[place]]
     return arrays
 
 
 def row_of(record: asyncpg.Record) -> Row:
     """The row that `TRANSCRIPT` found."""
-    values = {name: record[name] for name in Columns.__struct_fields__} | {"at": _milliseconds(record["at"])}
+    values = {name: record[name] for name in Columns.__struct_fields__} | {"at": milliseconds(record["at"])}
     return Row(Columns(**values), record["salt"], record["nonce"], record["ciphertext"], record["digest"])
 
 
-def _time(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+def time_of(at: int) -> datetime:
+    """Milliseconds since 1970 as PostgreSQL takes them."""
+    return _EPOCH + timedelta(milliseconds=at)
 
 
-def _milliseconds(time: datetime) -> int:
+def milliseconds(time: datetime) -> int:
+    """Since 1970."""
     return (time - _EPOCH) // timedelta(milliseconds=1)
 
 
 def months(batch: Sequence[Sealed]) -> set[date]:
     """The first days of the months (UTC) that `batch` falls into: one partition each."""
-    return {_time(sealed.row.columns.at).date().replace(day=1) for sealed in batch}
+    return {time_of(sealed.row.columns.at).date().replace(day=1) for sealed in batch}

@@ -15,6 +15,7 @@ from parley_proto.errors import SettingsError
 
 MASTER_KEY_BYTES = 32
 MAX_BATCH = 5000
+MAX_REST_S = 10 * 366 * 86400
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -22,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     The master key is 32 bytes: `master_key` in base64, or `master_key_file` with the same text or the bare bytes.
     A batch is written at `batch` messages or after `linger_ms` milliseconds, whichever comes first.
+    A conversation that has rested for `retire_after_s` leaves the log (0 for never); looked for every `retire_every_s`.
     """
 
     database_url: str = ""
@@ -33,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True):
     pool_size: int = 4
     statement_timeout_s: float = 30.0
     key_cache: int = 10_000
+    retire_after_s: float = 30 * 86400.0
+    retire_every_s: float = 60.0
 
 
 def checked(settings: Settings) -> Settings:
@@ -45,6 +49,8 @@ def checked(settings: Settings) -> Settings:
     _check_range("PARLEY_ARCHIVER_POOL_SIZE", settings.pool_size, 1, 100)
     _check_range("PARLEY_ARCHIVER_STATEMENT_TIMEOUT_S", settings.statement_timeout_s, 0.1, 3600)
     _check_range("PARLEY_ARCHIVER_KEY_CACHE", settings.key_cache, 1, 10_000_000)
+    _check_range("PARLEY_ARCHIVER_RETIRE_AFTER_S", settings.retire_after_s, 0, MAX_REST_S)
+    _check_range("PARLEY_ARCHIVER_RETIRE_EVERY_S", settings.retire_every_s, 0.1, 86400)
     return settings
 
 

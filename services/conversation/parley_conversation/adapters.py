@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import time
 from datetime import UTC, datetime
@@ -11,15 +12,17 @@ from typing import Protocol
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from parley_conversation.deeds import Deeds, deeds_of
 from parley_conversation.domain import Transition
+from parley_mesh.archive import recall
 from parley_mesh.bus import Bus, Write
 from parley_mesh.telemetry import inject, log
 from parley_proto import subjects
 from parley_proto.conversation import Checkpoint, TurnDue
-from parley_proto.envelope import decode, encode
-from parley_proto.errors import ParleyError, TransientError
+from parley_proto.envelope import decode, digest, encode, now_ms
+from parley_proto.errors import ConflictError, ParleyError, TransientError
 from parley_proto.rag import EmbedReply, EmbedRequest
-from parley_proto.specialist import AssignTurn, RouteHint, TurnRevoked
+from parley_proto.specialist import AssignTurn, DeadLetter, RouteHint, Step, TurnOpened, TurnRevoked
 
 KEEP = {"Nats-Rollup": "sub", "Nats-TTL": "never"}
 REQUEST_S = 2.0
@@ -86,18 +89,42 @@ class Log:
         self._slots = asyncio.Semaphore(open_batches)
 
     async def load(self, conversation: str) -> Hot:
+        """The conversation as it stands; TransientError while its checkpoint is only in the archive, and that is away.
+
+        A marker in the log stands for a checkpoint in the archive; what comes next is fenced by the marker's revision.
+        """
         stored = await self._bus.last(subjects.checkpoint(conversation))
         if stored is None:
             return Hot(None, 0, 0)
-        if not stored.data:
-            return Hot(None, stored.seq, 0)
-        state: Checkpoint = decode(stored.data, Checkpoint)
+        state: Checkpoint = (
+            decode(stored.data, Checkpoint) if stored.data else await recall(self._bus, conversation, stored)
+        )
         return Hot(state, stored.seq, state.last_in_seq)
 
     async def next(self, conversation: str, after: int) -> tuple[int, bytes, dict[str, str]] | None:
         """Sequence, body and headers of the conversation's next entry."""
         stored = await self._bus.next(subjects.conv(conversation, self._shards), after)
         return (stored.seq, stored.data, stored.headers) if stored else None
+
+    async def deeds(self, conversation: str, turn_id: str) -> Deeds:
+        """What the turn has done so far, by its journal."""
+        subject, steps, seq = subjects.step(conversation, turn_id), list[Step](), 0
+        last = await self._bus.last(subject)
+        if last and isinstance(opened := decode(last.data, Step), TurnOpened):
+            return deeds_of([opened], last.seq)
+        while stored := await self._bus.next(subject, seq):
+            steps.append(decode(stored.data, Step))
+            seq = stored.seq
+        return deeds_of(steps, seq)
+
+    async def keep_unreadable(self, conversation: str, seq: int, data: bytes, reason: str) -> None:
+        """Set aside an entry that nobody can read, for a person to see."""
+        dead_id = "d" + digest(conversation, str(seq))
+        entry = base64.b64encode(data).decode()
+        dead = DeadLetter(dead_id, conversation, "unreadable", reason, now_ms(), seq, entry=entry)
+        with contextlib.suppress(ConflictError):
+            # An owner that comes later reads the same entry and finds its dead letter there.
+            await self._bus.append(subjects.dead(dead_id), encode(dead), expect=0)
 
     async def commit(self, hot: Hot, transition: Transition) -> Hot:
         """All of the transition or nothing; ConflictError when somebody else has written since `hot`."""
@@ -118,7 +145,9 @@ class Log:
         state = transition.state
         cid = state.conversation
         writes = [Write(subjects.out(cid), encode(shown)) for shown in transition.shown]
-        writes += [Write(subjects.step(cid, step.turn_id), encode(step)) for step in transition.steps]
+        writes += [_journaled(cid, step, transition.revokes) for step in transition.steps]
+        if transition.dead:
+            writes.append(Write(subjects.dead(transition.dead.dead_id), encode(transition.dead)))
         if transition.assign:
             writes += self._work(transition.assign)
         return [*writes, Write(subjects.checkpoint(cid), encode(state), KEEP, revision)]
@@ -134,6 +163,11 @@ class Log:
             Write(subjects.turn(turn.specialty, subjects.TRACK, lane), encode(turn), inject()),
             Write(subjects.due(turn.conversation), encode(due), when),
         ]
+
+
+def _journaled(conversation: str, step: Step, revokes: int | None) -> Write:
+    expect = revokes if isinstance(step, TurnRevoked) else None
+    return Write(subjects.step(conversation, step.turn_id), encode(step), expect=expect)
 
 
 def _rfc3339(ms: int) -> str:

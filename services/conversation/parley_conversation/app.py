@@ -11,10 +11,12 @@ from parley_conversation.handlers import Conversations
 from parley_conversation.memory import Memory
 from parley_conversation.routing import Router
 from parley_conversation.settings import Settings
+from parley_conversation.summaries import Summaries
 from parley_mesh.cards import Directory
 from parley_mesh.notices import NoticeBoard
 from parley_mesh.runner import Mesh, Service
 from parley_mesh.shards import Shards
+from parley_specialist.clients import Model
 
 MEBIBYTE = 1 << 20
 DIRECTORY_S = 5.0
@@ -29,7 +31,8 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
     intents = Intents(
         mesh.bus, Router.load(Path(settings.router) if settings.router else None), settings.route_timeout_s
     )
-    keeper = Conversations(settings, store, memory, intents, directory, board)
+    summaries = Summaries(settings, mesh.bus, Model(mesh.bus, settings.summary_patience_s), shards)
+    keeper = Conversations(settings, store, memory, intents, directory, board, summaries.consider)
     owner = Shards(
         mesh.client,
         mesh.bus,
@@ -47,6 +50,7 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
         await owner.start()
 
     async def drain() -> None:
+        await summaries.end()
         await keeper.drain(mesh.settings.drain_s / 2)
         await owner.stop()
 

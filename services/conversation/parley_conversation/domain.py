@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from parley_conversation import texts
+from parley_conversation import asking, recap, texts
+from parley_conversation.deeds import Deeds, unsettled
 from parley_proto.broadcast import Notice
 from parley_proto.conversation import (
     CancelRequested,
@@ -18,14 +19,18 @@ from parley_proto.conversation import (
     OpenTurn,
     OwnerChanged,
     PersonRequested,
+    RetryRequested,
     RunEnded,
     Shown,
+    SummaryWritten,
     TurnDue,
     reply_id,
 )
 from parley_proto.envelope import digest
 from parley_proto.specialist import (
     AssignTurn,
+    Burst,
+    DeadLetter,
     EscalationRequested,
     Fact,
     HandoffRequested,
@@ -40,20 +45,23 @@ from parley_proto.specialist import (
     TurnOpened,
     TurnRevoked,
 )
+from parley_recap.bounds import bounded
 
 ESCALATION = "escalation"
-WINDOW_BYTES = 8_000
-WINDOW_LINES = 30
 WINDOW_LINE = 2_000
-QUEUE_BYTES = 8_000
 RECENT_IDS = 64
 MAX_ASK_BACKS = 2
+# More interruptions than that, and a customer who goes on typing would never get an answer.
+MAX_INTERRUPTS = 3
+# The outcome of a turn whose every attempt failed (parley_specialist.worker).
+ATTEMPTS = "attempts"
 
 
 class Facts(msgspec.Struct, frozen=True):
     """What the decision may know beside state and entry: gathered by the handler, so that deciding stays pure.
 
-    `seq` is the entry's stream sequence, `now` milliseconds, `turn_ms` the time a turn may take.
+    `seq` is the entry's stream sequence, `now` milliseconds, `turn_ms` the time a turn may take. `deeds` is what the
+    open turn has done so far, where the entry could end it; `burst` the owner's way with messages during a turn.
     """
 
     conversation: str
@@ -64,15 +72,27 @@ class Facts(msgspec.Struct, frozen=True):
     hint: RouteHint = RouteHint()
     notices: list[Notice] = []
     max_handoffs: int = 3
+    burst: Burst = "merge"
+    deeds: Deeds | None = None
+
+    @property
+    def acted(self) -> bool:
+        """The open turn has done or begun something that can't be taken back."""
+        return self.deeds is not None and self.deeds.any
 
 
 class Transition(msgspec.Struct):
-    """The next state and everything that leaves with it in one atomic batch."""
+    """The next state and everything that leaves with it in one atomic batch.
+
+    `revokes` is the sequence that the open turn's journal must still have, so that it can't act unseen.
+    """
 
     state: Checkpoint
     shown: list[Shown] = msgspec.field(default_factory=list)
     steps: list[Step] = msgspec.field(default_factory=list)
     assign: AssignTurn | None = None
+    revokes: int | None = None
+    dead: DeadLetter | None = None
 
     def update(self, **changes: object) -> None:
         self.state = msgspec.structs.replace(self.state, **changes)
@@ -83,15 +103,44 @@ def decide(state: Checkpoint | None, entry: Entry, facts: Facts) -> Transition |
     rule = _RULES.get(type(entry))
     if rule is None or (state is None and not isinstance(entry, CustomerMessage | PersonRequested)):
         return None
-    transition = rule(state, entry, facts)
+    transition = rule(_claimed(state, entry), entry, facts)
     if transition is None:
         return None
+    return _finished(transition, facts)
+
+
+def _claimed(state: Checkpoint | None, entry: Entry) -> Checkpoint | None:
+    """The customer of an erased conversation is not known any more: it is theirs who speaks next in it.
+
+    Words and owner are gone, its counters and message ids go on. The gateway lets nobody else's id in.
+    """
+    if state is None or state.identity.principal or not isinstance(entry, CustomerMessage | PersonRequested):
+        return state
+    return msgspec.structs.replace(state, identity=entry.identity)
+
+
+def _finished(transition: Transition, facts: Facts) -> Transition:
     transition.update(last_in_seq=facts.seq, updated_at=facts.now)
+    transition.state = recap.fit(transition.state)
     return transition
+
+
+def may_end_turn(state: Checkpoint | None, entry: Entry, burst: Burst) -> bool:
+    """Whether `entry` could take the conversation away from the open turn, so that its deeds have to be known."""
+    if state is None or state.turn is None:
+        return False
+    if isinstance(entry, CustomerMessage):
+        return burst == "interrupt"
+    if isinstance(entry, Outcome | TurnDue):
+        mine = (state.turn.turn_id, state.turn.epoch) == (entry.turn_id, entry.epoch)
+        return mine and not isinstance(entry, TurnAnswered)
+    return isinstance(entry, CancelRequested | PersonRequested)
 
 
 def route_text(state: Checkpoint | None, entry: Entry) -> str:
     """The words that decide about the specialty: the message, and what was asked back about before it."""
+    if isinstance(entry, RetryRequested):
+        return "\n".join(line.text for line in entry.messages)
     if not isinstance(entry, CustomerMessage):
         return ""
     unanswered = [line.text for line in state.window if line.role == "customer"] if state and not state.owner else []
@@ -109,18 +158,39 @@ def _customer_message(state: Checkpoint | None, entry: CustomerMessage, facts: F
     if entry.message_id in state.recent:
         return _repeated(state, entry, facts)
     transition = Transition(state)
-    line = Line("customer", entry.text, entry.message_id, at=entry.at)
+    line = Line("customer", recap.cut(entry.text), entry.message_id, at=entry.at)
     echo = MessageShown(entry.message_id, "customer", entry.text, entry.at, client_id=entry.client_id)
     transition.shown.append(echo)
-    transition.update(recent=_remember(state.recent, entry), window=_window([*state.window, line]))
+    transition.update(recent=_remember(state.recent, entry))
     _show_notices(transition, facts)
     if state.turn is None:
         _answer(transition, [line], facts)
-    elif _size([*state.queue, line]) > QUEUE_BYTES:
-        _say(transition, texts.BUSY, "refused", entry.message_id, facts, final=False)
+    elif not recap.has_room([*state.turn.messages, *state.queue, line]):
+        transition.update(window=recap.settled(state.window, [line]))
+        _say(transition, texts.BUSY, "refused", entry.message_id, facts, answers=[entry.message_id], final=False)
+    elif facts.burst == "interrupt" and not facts.acted and len(state.turn.messages) <= MAX_INTERRUPTS:
+        _interrupt(transition, line, facts)
     else:
         transition.update(queue=[*state.queue, line])
     return transition
+
+
+def _interrupt(transition: Transition, line: Line, facts: Facts) -> None:
+    """Begin the answer anew with what the customer has added."""
+    turn, waiting = transition.state.turn, transition.state.queue
+    if turn:
+        _revoke(transition, "interrupted", facts)
+        transition.shown.append(RunEnded(turn.turn_id, "interrupted", facts.now))
+        transition.update(queue=[])
+        _open_turn(transition, [*turn.messages, *waiting, line], facts)
+
+
+def _revoke(transition: Transition, reason: str, facts: Facts) -> None:
+    """The open turn may not act any more, provided that it has not done so since its journal was read."""
+    turn = transition.state.turn
+    if turn:
+        transition.steps.append(TurnRevoked(turn.turn_id, turn.epoch, reason, facts.now))
+        transition.revokes = facts.deeds.seq if facts.deeds else None
 
 
 def _repeated(state: Checkpoint, entry: CustomerMessage, facts: Facts) -> Transition | None:
@@ -132,18 +202,36 @@ def _repeated(state: Checkpoint, entry: CustomerMessage, facts: Facts) -> Transi
     return transition
 
 
-def dead_letter(state: Checkpoint | None, entry: Entry, facts: Facts) -> Transition | None:
+def dead_letter(state: Checkpoint | None, entry: Entry, facts: Facts, reason: str) -> Transition | None:
     """Set aside an entry that can't be handled, so that the conversation goes on, and tell the customer."""
     if state is None and not isinstance(entry, CustomerMessage | PersonRequested):
         return None
     known = state or _opened(entry, facts)  # type: ignore[arg-type]
     transition = Transition(known)
+    lines: list[Line] = []
     if isinstance(entry, CustomerMessage):
         about = entry.message_id
+        lines = [Line("customer", recap.cut(entry.text), about, at=entry.at)]
         transition.update(recent=_remember(known.recent, entry))
-        _say(transition, texts.failure("dead_letter"), "failed", about, facts, final=known.turn is None)
-    transition.update(last_in_seq=facts.seq, updated_at=facts.now)
-    return transition
+        text, final = texts.failure("dead_letter"), known.turn is None
+        _say(transition, text, "failed", about, facts, answers=[about], final=final)
+    _set_aside(transition, "entry", reason, lines, facts)
+    return _finished(transition, facts)
+
+
+def _set_aside(transition: Transition, code: str, reason: str, lines: list[Line], facts: Facts) -> None:
+    state = transition.state
+    transition.dead = DeadLetter(
+        dead_id="d" + digest(facts.conversation, str(facts.seq)),
+        conversation=facts.conversation,
+        code=code,
+        reason=reason,
+        at=facts.now,
+        seq=facts.seq,
+        specialty=state.turn.specialty if state.turn else state.owner,
+        turn_id=state.turn.turn_id if state.turn else "",
+        messages=lines,
+    )
 
 
 def _same_customer(state: Checkpoint, entry: CustomerMessage | PersonRequested | CancelRequested) -> bool:
@@ -160,18 +248,21 @@ def _remember(recent: dict[str, str], entry: CustomerMessage) -> dict[str, str]:
 def _answer(transition: Transition, lines: list[Line], facts: Facts) -> None:
     """Open a turn with the owner, choose one first, or ask back when nobody can tell."""
     state = transition.state
-    owner = state.owner or _choose(state, facts)
+    owner = state.owner or _choose(state, lines[-1].text, facts)
     if not owner:
-        transition.update(asked_back=state.asked_back + 1)
-        question = texts.ask_back(facts.specialties) if facts.specialties else texts.failure("no_receiver")
-        _say(transition, question, "asked" if facts.specialties else "failed", lines[-1].message_id, facts)
+        transition.update(asked_back=state.asked_back + 1, window=recap.settled(state.window, lines))
+        question = asking.question(facts.specialties) if facts.specialties else texts.failure("no_receiver")
+        kind: Kind = "asked" if facts.specialties else "failed"
+        _say(transition, question, kind, lines[-1].message_id, facts, answers=_ids(lines, facts))
         return
     if owner != state.owner:
         _move(transition, owner, "routed", facts)
     _open_turn(transition, lines, facts)
 
 
-def _choose(state: Checkpoint, facts: Facts) -> str:
+def _choose(state: Checkpoint, words: str, facts: Facts) -> str:
+    if state.asked_back and (picked := asking.choice(words, facts.specialties)):
+        return picked
     if facts.hint.specialty in facts.specialties:
         return facts.hint.specialty
     return ESCALATION if state.asked_back >= MAX_ASK_BACKS and ESCALATION in facts.specialties else ""
@@ -202,7 +293,7 @@ def _open_turn(
         specialty=state.owner,
         messages=lines,
         window=[line for line in state.window if line.message_id not in ids],
-        summary=state.summary,
+        recap=state.recap,
         deadline_at=deadline,
         handoff=handoff,
         handed_from=source,
@@ -219,6 +310,7 @@ def _turn_answered(state: Checkpoint, entry: TurnAnswered, facts: Facts) -> Tran
     if not _is_open(state, entry):
         return None
     transition = Transition(state)
+    _revoke(transition, "answered", facts)
     reply = reply_id(entry.turn_id)
     shown = MessageShown(
         reply,
@@ -232,12 +324,12 @@ def _turn_answered(state: Checkpoint, entry: TurnAnswered, facts: Facts) -> Tran
         offline=entry.offline,
         citations=entry.citations,
         final=True,
+        epoch=entry.epoch,
+        answers=_ids(state.turn.messages, facts) if state.turn else [],
     )
     transition.shown.append(shown)
     line = Line("assistant", entry.text[:WINDOW_LINE], reply, entry.specialty, facts.now)
-    transition.update(
-        turn=None, offer=entry.offer, turns=state.turns + 1, handoffs=0, window=_window([*state.window, line])
-    )
+    transition.update(turn=None, offer=entry.offer, turns=state.turns + 1, handoffs=0, window=[*_settled(state), line])
     _next_turn(transition, facts)
     return transition
 
@@ -246,7 +338,9 @@ def _handoff_requested(state: Checkpoint, entry: HandoffRequested, facts: Facts)
     if not _is_open(state, entry) or state.turn is None:
         return None
     to, reason = entry.to, "handoff"
-    if to not in facts.specialties or state.handoffs >= facts.max_handoffs:
+    if facts.deeds and facts.deeds.open:
+        to, reason = ESCALATION, "unknown_outcome"
+    elif to not in facts.specialties or state.handoffs >= facts.max_handoffs:
         # A loop of handoffs, or one to nobody, ends with people (design.md, 'The four protocols').
         to, reason = ESCALATION, "handoff_limit"
     return _hand_over(state, to, reason, entry.summary, facts)
@@ -262,10 +356,13 @@ def _hand_over(state: Checkpoint, to: str, reason: str, summary: HandoffSummary,
     if state.turn is None:
         return None
     if to == state.owner or to not in facts.specialties:
-        return _failed(state, "no_receiver", facts)
+        return _ended(state, "no_receiver", facts)
     transition = Transition(state)
     turn, source = state.turn, state.owner
-    transition.steps.append(TurnRevoked(turn.turn_id, turn.epoch, reason, facts.now))
+    if facts.deeds:
+        known = unsettled(facts.deeds, _ids(turn.messages, facts))
+        summary = msgspec.structs.replace(summary, facts=[*summary.facts, *known])
+    _revoke(transition, reason, facts)
     _move(transition, to, reason, facts, summary)
     transition.update(handoffs=state.handoffs + 1, escalated=state.escalated or to == ESCALATION)
     _open_turn(transition, turn.messages, facts, handoff=summary, source=source)
@@ -278,21 +375,49 @@ def _person_requested(state: Checkpoint | None, entry: PersonRequested, facts: F
     if not _same_customer(state, entry) or to not in facts.specialties or state.owner == to:
         return None
     transition = Transition(state)
-    wish = Line("customer", texts.WANTS.get(to, texts.wants(to)), digest(facts.conversation, "wish"))
-    waiting = [*(state.turn.messages if state.turn else []), *state.queue]
+    if facts.acted:
+        # What was begun is settled before ownership moves.
+        transition.update(wish=to)
+        _say(transition, texts.FIRST_THIS, "notice", f"wish/{facts.seq}", facts, final=False)
+        return transition
+    _revoke(transition, "customer_choice", facts)
+    _grant(transition, to, [*(state.turn.messages if state.turn else []), *state.queue], facts)
+    return transition
+
+
+def _grant(transition: Transition, to: str, waiting: list[Line], facts: Facts) -> None:
+    """Bring the customer where they want to be, with what still waits for an answer."""
+    state = transition.state
+    wish = Line("customer", texts.WANTS.get(to, texts.wants(to)), _wish_id(facts))
     # The newest wish takes the place of the last one: a customer who clicks to and fro must not make the turn grow.
     waiting = [*(line for line in waiting if line.message_id != wish.message_id), wish]
-    if state.turn:
-        transition.steps.append(TurnRevoked(state.turn.turn_id, state.turn.epoch, "customer_choice", facts.now))
     summary = HandoffSummary("The customer asked for it.", [Fact(line.text, [line.message_id]) for line in waiting])
     _move(transition, to, "customer_choice", facts, summary)
-    transition.update(queue=[], escalated=state.escalated or to == ESCALATION)
+    transition.update(queue=[], wish="", escalated=state.escalated or to == ESCALATION)
     _open_turn(transition, waiting, facts, handoff=summary, source=state.owner)
+
+
+def _retry_requested(state: Checkpoint, entry: RetryRequested, facts: Facts) -> Transition | None:
+    transition = Transition(state)
+    if state.turn is None:
+        _answer(transition, entry.messages, facts)
+    elif recap.has_room([*state.turn.messages, *state.queue, *entry.messages]):
+        transition.update(queue=[*state.queue, *entry.messages])
+    else:
+        return None
     return transition
 
 
 def _turn_failed(state: Checkpoint, entry: TurnFailed, facts: Facts) -> Transition | None:
-    return _failed(state, entry.code, facts) if _is_open(state, entry) else None
+    if state.turn is None or not _is_open(state, entry):
+        return None
+    transition = _failed(state, entry.code, facts)
+    if entry.code == ATTEMPTS and transition:
+        _set_aside(transition, entry.code, entry.reason, state.turn.messages, facts)
+        if transition.dead:
+            held = {"specialty": entry.specialty, "turn_id": entry.turn_id}
+            transition.dead = msgspec.structs.replace(transition.dead, **held)
+    return transition
 
 
 def _turn_due(state: Checkpoint, entry: TurnDue, facts: Facts) -> Transition | None:
@@ -303,13 +428,24 @@ def _turn_due(state: Checkpoint, entry: TurnDue, facts: Facts) -> Transition | N
 
 
 def _failed(state: Checkpoint, code: str, facts: Facts) -> Transition | None:
+    """The turn came to nothing. Where it may have done something that nobody knows of, a person finds out."""
+    in_doubt = facts.deeds is not None and bool(facts.deeds.open)
+    if in_doubt and state.owner != ESCALATION and ESCALATION in facts.specialties:
+        return _hand_over(state, ESCALATION, "unknown_outcome", HandoffSummary(texts.IN_DOUBT), facts)
+    return _ended(state, "unknown_outcome" if in_doubt else code, facts)
+
+
+def _ended(state: Checkpoint, code: str, facts: Facts) -> Transition | None:
+    """The turn is over without an answer; the customer hears why, and what was done all the same."""
     turn = state.turn
     if turn is None:
         return None
     transition = Transition(state)
-    transition.steps.append(TurnRevoked(turn.turn_id, turn.epoch, code, facts.now))
-    transition.update(turn=None, handoffs=0)
-    _say(transition, texts.failure(code), "failed", turn.messages[-1].message_id, facts, turn_id=turn.turn_id)
+    _revoke(transition, code, facts)
+    transition.update(turn=None, handoffs=0, window=_settled(state))
+    text = " ".join([*(facts.deeds.done if facts.deeds else []), texts.failure(code)])
+    about, answers = turn.messages[-1].message_id, _ids(turn.messages, facts)
+    _say(transition, text, "failed", about, facts, answers=answers, turn_id=turn.turn_id)
     _next_turn(transition, facts)
     return transition
 
@@ -319,19 +455,28 @@ def _cancel_requested(state: Checkpoint, entry: CancelRequested, facts: Facts) -
     if turn is None or not _same_customer(state, entry):
         return None
     transition = Transition(state)
-    transition.steps.append(TurnRevoked(turn.turn_id, turn.epoch, "cancelled", facts.now))
-    transition.shown.append(RunEnded(turn.turn_id, "cancelled", facts.now))
-    transition.update(turn=None, handoffs=0)
+    if facts.acted:
+        _say(transition, texts.TOO_LATE, "notice", f"cancel/{facts.seq}", facts, final=False)
+        return transition
+    _revoke(transition, "cancelled", facts)
+    transition.shown.append(RunEnded(turn.turn_id, "cancelled", facts.now, _ids(turn.messages, facts)))
+    transition.update(turn=None, handoffs=0, window=_settled(state))
     _next_turn(transition, facts)
     return transition
 
 
 def _next_turn(transition: Transition, facts: Facts) -> None:
-    """What waited during the turn is answered together. It was said before the offer, so it can't be a yes to it."""
-    waiting = transition.state.queue
+    """What waited during the turn is answered. It was said before the offer, so it can't be a yes to it."""
+    waiting, wish = transition.state.queue, transition.state.wish
+    if wish:
+        transition.update(offer=None, wish="")
+        if wish != transition.state.owner and wish in facts.specialties:
+            _grant(transition, wish, waiting, facts)
+            return
     if waiting:
-        transition.update(queue=[], offer=None)
-        _answer(transition, waiting, facts)
+        now = waiting[:1] if facts.burst == "queue" else waiting
+        transition.update(queue=waiting[len(now) :], offer=None)
+        _answer(transition, now, facts)
 
 
 def _is_open(state: Checkpoint, outcome: Outcome) -> bool:
@@ -354,10 +499,11 @@ def _say(
     about: str,
     facts: Facts,
     *,
+    answers: Sequence[str] = (),
     turn_id: str = "",
     final: bool = True,
 ) -> None:
-    """Words of Parley's own, answering message `about`."""
+    """Words of Parley's own about `about`, which end the wait for the messages `answers`."""
     message_id = reply_id(turn_id) if turn_id else digest(facts.conversation, about, "own")
     line = Line("assistant", text, message_id, at=facts.now)
     shown = MessageShown(
@@ -368,30 +514,46 @@ def _say(
         turn_id=turn_id,
         kind=kind,
         final=final,
+        epoch=transition.state.epoch,
+        answers=list(answers),
     )
     transition.shown.append(shown)
-    transition.update(window=_window([*transition.state.window, line]))
+    transition.update(window=[*transition.state.window, line])
 
 
-def _window(lines: list[Line]) -> list[Line]:
-    """The newest lines within the budget: a checkpoint stays at 32 KB or less."""
-    kept = lines[-WINDOW_LINES:]
-    while len(kept) > 1 and _size(kept) > WINDOW_BYTES:
-        kept = kept[1:]
-    return kept
+def _settled(state: Checkpoint) -> list[Line]:
+    """The window once the open turn has ended: what nobody has answered yet is not to leave it for a summary."""
+    return recap.settled(state.window, state.turn.messages if state.turn else [])
 
 
-def _size(lines: list[Line]) -> int:
-    return sum(len(line.text.encode()) for line in lines)
+def _summary_written(state: Checkpoint, entry: SummaryWritten, facts: Facts) -> Transition | None:
+    """A late or repeated one is about lines that have left the window: it changes nothing."""
+    window = recap.after(state, entry.upto)
+    if window is None:
+        return None
+    transition = Transition(state)
+    transition.update(window=window, recap=bounded(entry.recap))
+    return transition
+
+
+def _ids(lines: Sequence[Line], facts: Facts) -> list[str]:
+    """The messages that the customer sent: a wish is put into words here."""
+    return [line.message_id for line in lines if line.message_id != _wish_id(facts)]
+
+
+def _wish_id(facts: Facts) -> str:
+    return digest(facts.conversation, "wish")
 
 
 _RULES: dict[type, Callable[..., Transition | None]] = {
     CustomerMessage: _customer_message,
     PersonRequested: _person_requested,
     CancelRequested: _cancel_requested,
+    RetryRequested: _retry_requested,
     TurnAnswered: _turn_answered,
     HandoffRequested: _handoff_requested,
     EscalationRequested: _escalation_requested,
     TurnFailed: _turn_failed,
     TurnDue: _turn_due,
+    SummaryWritten: _summary_written,
 }

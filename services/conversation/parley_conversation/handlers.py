@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from parley_conversation import metrics
 from parley_conversation.adapters import Hot, Intents, Log
-from parley_conversation.domain import Facts, dead_letter, decide, route_text
+from parley_conversation.domain import Facts, dead_letter, decide, may_end_turn, route_text
 from parley_conversation.memory import Memory
 from parley_conversation.settings import Settings
 from parley_mesh.bus import Stored
@@ -20,7 +20,7 @@ from parley_mesh.cards import Directory
 from parley_mesh.errors import CLIENT_ERRORS
 from parley_mesh.notices import NoticeBoard
 from parley_mesh.telemetry import continued, log, tracer
-from parley_proto.conversation import Checkpoint, CustomerMessage, Entry
+from parley_proto.conversation import Checkpoint, CustomerMessage, Entry, RetryRequested
 from parley_proto.envelope import decode, now_ms, valid_id
 from parley_proto.errors import AmbiguousCommitError, ConflictError, ParleyError, PermanentError, TransientError
 from parley_proto.specialist import RouteHint
@@ -42,10 +42,17 @@ class Delivered(msgspec.Struct):
 
 
 class Conversations:
-    """The keeper of the owned shards (`parley_mesh.shards.Keeper`)."""
+    """The keeper of the owned shards (`parley_mesh.shards.Keeper`). `committed` hears of each new state."""
 
     def __init__(
-        self, settings: Settings, store: Log, memory: Memory, intents: Intents, directory: Directory, board: NoticeBoard
+        self,
+        settings: Settings,
+        store: Log,
+        memory: Memory,
+        intents: Intents,
+        directory: Directory,
+        board: NoticeBoard,
+        committed: Callable[[Checkpoint], None] = lambda _state: None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -53,6 +60,7 @@ class Conversations:
         self._intents = intents
         self._directory = directory
         self._board = board
+        self._committed = committed
         self._queues: dict[str, dict[int, Delivered]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -134,16 +142,18 @@ class Conversations:
         try:
             hot = await self._store.load(conversation)
             if hot.last_in_seq < entry.seq:
-                await self._bury(conversation, hot, entry)
+                await self._bury(conversation, hot, entry, error)
             await _quietly(entry.done() if entry.done else None)
         except ParleyError as again:
             log("parley.conversation").warning("dead letter waits", extra={"seq": entry.seq, "reason": again.message})
             await _quietly(entry.again(5.0) if entry.again else None)
 
-    async def _bury(self, conversation: str, hot: Hot, entry: Delivered) -> None:
+    async def _bury(self, conversation: str, hot: Hot, entry: Delivered, error: Exception) -> None:
         body: Entry = decode(entry.data, Entry)
         facts = Facts(conversation, entry.seq, now_ms(), 0, self._directory.names())
-        transition = dead_letter(hot.state, body, facts)
+        # The text of an error that nobody foresaw may hold a customer's words.
+        reason = error.message if isinstance(error, ParleyError) else f"an unforeseen {type(error).__name__}"
+        transition = dead_letter(hot.state, body, facts, reason)
         if transition:
             await self._store.commit(hot, transition)
         metrics.DEAD_LETTERS.inc()
@@ -187,6 +197,7 @@ class Conversations:
         except PermanentError as error:
             # Nobody can ever read it: skipping it is the only way for the conversation to go on.
             log("parley.conversation").error("unreadable entry", extra={"seq": seq, "reason": error.message})
+            await self._store.keep_unreadable(conversation, seq, data, error.message)
             return Hot(hot.state, hot.revision, seq)
         kind = type(entry).__name__
         facts = await self._facts(conversation, hot.state, entry, seq)
@@ -198,14 +209,17 @@ class Conversations:
             span.set_attribute("parley.entry", kind)
             result = await self._store.commit(hot, transition)
         metrics.TRANSITIONS.labels(kind).inc()
+        self._committed(transition.state)
         log("parley.conversation").info("transition", extra={"entry": kind, "seq": seq, **_turn(transition.state)})
         return result
 
     async def _facts(self, conversation: str, state: Checkpoint | None, entry: Entry, seq: int) -> Facts:
-        hint = RouteHint()
-        if isinstance(entry, CustomerMessage) and (state is None or entry.message_id not in state.recent):
+        hint, deeds, burst = RouteHint(), None, self._directory.burst(state.owner if state else "")
+        if _brings_words(state, entry):
             needed = state is None or not state.owner
             hint = await self._intents.route(route_text(state, entry), needed=needed)
+        if state and state.turn and may_end_turn(state, entry, burst):
+            deeds = await self._store.deeds(conversation, state.turn.turn_id)
         return Facts(
             conversation,
             seq,
@@ -215,7 +229,16 @@ class Conversations:
             hint,
             self._board.in_force(state.owner if state else ""),
             self._settings.max_handoffs,
+            burst,
+            deeds,
         )
+
+
+def _brings_words(state: Checkpoint | None, entry: Entry) -> bool:
+    """Whether there is something to route: new words, or old ones that nobody has taken."""
+    if isinstance(entry, RetryRequested):
+        return state is not None and not state.owner
+    return isinstance(entry, CustomerMessage) and (state is None or entry.message_id not in state.recent)
 
 
 def _turn(state: Checkpoint) -> dict[str, Any]:

@@ -6,7 +6,11 @@ import msgspec
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Times in seconds, sizes as named. `router` is the file of a head trained by `parley route train`."""
+    """Times in seconds, sizes as named. `router` is the file of a head trained by `parley route train`.
+
+    A window past `window_tokens` (four bytes each) is summarised by a model, `summaries_at_once` of them at a time.
+    From 3,000 on the window's hard budget (parley_conversation.recap) comes first, and all summaries are by rules.
+    """
 
     turn_timeout_s: float = 60.0
     max_handoffs: int = 3
@@ -16,3 +20,7 @@ class Settings(msgspec.Struct, frozen=True):
     route_timeout_s: float = 5.0
     heartbeat_s: float = 0.3
     peer_timeout_s: float = 1.2
+    window_tokens: int = 2_000
+    summary_timeout_s: float = 20.0
+    summary_patience_s: float = 2.0
+    summaries_at_once: int = 4

@@ -15,6 +15,8 @@ OFFLINE = "parley"
 OFFLINE_MODEL = "parley-offline-1"
 TIERS = ("fast", "standard", "deep")
 CAPABILITIES = frozenset({"tools", "vision", "json", "embeddings"})
+# The one form of JSON that the offline model knows; who can do any can do this.
+SUMMARIES = "summaries"
 _ANTHROPIC = "api.anthropic.com"
 
 
@@ -156,4 +158,4 @@ def from_settings(settings: Settings) -> Config:
 
 def offline_model() -> ModelConfig:
     """The model that always exists, and costs nothing."""
-    return ModelConfig(OFFLINE_MODEL, OFFLINE, OFFLINE_MODEL, 0, frozenset({"tools"}), Price(0, 0, 0))
+    return ModelConfig(OFFLINE_MODEL, OFFLINE, OFFLINE_MODEL, 0, frozenset({"tools", SUMMARIES}), Price(0, 0, 0))

@@ -45,13 +45,13 @@ class Models:
         """Whom to ask, in order. PermanentError: unknown_model, unknown_tier, no_candidate."""
         need = routing.need_of(request)
         key = f"{request.tenant}/{request.conversation}"
-        models = routing.plan(self.config, need, key, self.sticky.of(key), self._health)
+        models = routing.plan(self.config, need, key, self.sticky.of(_sticky_key(request)), self._health)
         return [self.targets[model.id] for model in models]
 
     def remember(self, request: CompletionRequest, target: Target) -> None:
         """The conversation stays with the target that answered it, where there is a choice."""
         if request.conversation and not request.model and len(self.config.tiers[request.tier].candidates) > 1:
-            self.sticky.put(f"{request.tenant}/{request.conversation}", target.model.id)
+            self.sticky.put(_sticky_key(request), target.model.id)
 
     def most_it_may_cost(self, targets: list[Target], chars: int, max_tokens: int | None) -> int | None:
         """In millionths; None where one of the targets has no price."""
@@ -96,6 +96,11 @@ def _kept(previous: Models | None, provider: ProviderConfig) -> Provider | None:
 
 def _cache(config: Config) -> Cache:
     return Cache(config.cache.entries, config.cache.bytes, config.cache.ttl_s)
+
+
+def _sticky_key(request: CompletionRequest) -> str:
+    """By tier as well: a summary by the fast tier must not move the conversation to another model."""
+    return f"{request.tenant}/{request.conversation}/{request.tier}"
 
 
 def _batcher(target: Target) -> Batcher:

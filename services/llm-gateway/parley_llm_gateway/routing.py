@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from parley_llm_gateway.config import Candidate, Config, ModelConfig, TierConfig
+from parley_llm_gateway.config import SUMMARIES, Candidate, Config, ModelConfig, TierConfig
+from parley_llm_gateway.offline import summary
 from parley_proto.errors import PermanentError
 from parley_proto.llm import CompletionRequest
 
@@ -41,10 +42,12 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def need_of(request: CompletionRequest) -> Need:
+    sums_up = summary.is_asked(request)
     wanted = {
         "tools": bool(request.tools),
         "vision": any(message.images for message in request.messages),
-        "json": (request.response_format or {}).get("type", "text") != "text",
+        SUMMARIES: sums_up,
+        "json": (request.response_format or {}).get("type", "text") != "text" and not sums_up,
     }
     images = sum(len(message.images) for message in request.messages)
     chars = sum(len(message.content) for message in request.messages)
@@ -86,13 +89,18 @@ def _tier(config: Config, need: Need) -> TierConfig:
     return config.tiers[need.tier]
 
 
+def _abilities(model: ModelConfig) -> frozenset[str]:
+    return model.capabilities | {SUMMARIES} if "json" in model.capabilities else model.capabilities
+
+
 def _able(config: Config, candidates: Sequence[Candidate], need: Need) -> list[Candidate]:
     left = list(candidates)
-    for what, fits in (
-        (f"can do {', '.join(sorted(need.capabilities))}", lambda model: need.capabilities <= model.capabilities),
+    filters: list[tuple[str, Callable[[ModelConfig], bool]]] = [
+        (f"can do {', '.join(sorted(need.capabilities))}", lambda model: need.capabilities <= _abilities(model)),
         (f"is in {need.residency[:40]!r}", lambda model: _resides(config, model, need.residency)),
         ("takes so long a conversation", lambda model: _holds(model, need)),
-    ):
+    ]
+    for what, fits in filters:
         able = [candidate for candidate in left if fits(config.models[candidate.model])]
         if not able:
             raise PermanentError(f"No model of {need.model or need.tier!r} {what}.", code="no_candidate")

@@ -1,4 +1,4 @@
-"""`parley conversations show`: what was said and done, from the archive or, while that is down, from the log."""
+"""`parley conversations`: what was said and done, from the archive or, while that is down, from the log."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from parley_mesh.bus import Stored
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.settings import MeshSettings
 from parley_proto import subjects
-from parley_proto.archive import Record, TranscriptReply, TranscriptRequest
+from parley_proto.archive import Record, RetireReply, RetireRequest, TranscriptReply, TranscriptRequest
 from parley_proto.envelope import decode, encode, valid_id
 from parley_proto.errors import PermanentError, TransientError
 
 _ARCHIVE_S = 5.0
+_RETIRE_S = 20.0
 _UNKNOWN = "unknown_conversation"
 
 
 def show(args: argparse.Namespace) -> int:
     """Print the record of one conversation; CommandError when there is none."""
-    if not valid_id(args.id):
-        raise CommandError(f"{args.id[:80]!r} is not a conversation's id: 16 to 64 of A-Z a-z 0-9 _ -.", EXIT_USAGE)
+    _check(args.id)
     records = asyncio.run(_records(identity(Home.at(args.data)), args.id, args.tenant))
     if not records:
         raise CommandError(f"There is no conversation {args.id}.")
@@ -39,6 +39,33 @@ def show(args: argparse.Namespace) -> int:
         for record in records:
             print(line_of(record))
     return 0
+
+
+def retire(args: argparse.Namespace) -> int:
+    """Have the archiver take a conversation that rests out of the log; CommandError says why it has to stay."""
+    _check(args.id)
+    reply = asyncio.run(_retired(identity(Home.at(args.data)), args.id))
+    if args.json:
+        print(msgspec.json.encode(reply).decode())
+    else:
+        print(f"Conversation {args.id} is in the archive only; it comes back when its customer does.")
+    return 0
+
+
+def _check(conversation: str) -> None:
+    if not valid_id(conversation):
+        raise CommandError(
+            f"{conversation[:80]!r} is not a conversation's id: 16 to 64 of A-Z a-z 0-9 _ -.", EXIT_USAGE
+        )
+
+
+async def _retired(who: MeshSettings, conversation: str) -> RetireReply:
+    async with connected(who) as client:
+        data = await NatsBus(client).request(
+            subjects.ARCHIVE_RETIRE, encode(RetireRequest(conversation)), timeout=_RETIRE_S
+        )
+    reply: RetireReply = decode(data, RetireReply)
+    return reply
 
 
 def line_of(record: Record) -> str:
@@ -57,8 +84,11 @@ async def _records(who: MeshSettings, conversation: str, tenant: str) -> list[Re
             request = encode(TranscriptRequest(conversation, tenant))
             data = await bus.request(subjects.ARCHIVE_TRANSCRIPT, request, timeout=_ARCHIVE_S)
         except TransientError as error:
+            # What is not in the log may well be in the archive: that is no reason to say that there is none.
+            if not (found := await _from_log(bus, conversation)):
+                raise
             print(f"The archive does not answer ({error.message}) This is what the log holds.", file=sys.stderr)
-            return await _from_log(bus, conversation)
+            return found
         except PermanentError as error:
             # What was said a moment ago may be in the log only.
             if error.code != _UNKNOWN or not (found := await _from_log(bus, conversation)):
@@ -71,7 +101,9 @@ async def _records(who: MeshSettings, conversation: str, tenant: str) -> list[Re
 async def _from_log(bus: NatsBus, conversation: str) -> list[Record]:
     found = [await _all(bus, subjects.conv(conversation)), await _all(bus, subjects.out(conversation))]
     checkpoint = await bus.last(subjects.checkpoint(conversation))
-    records = [record for group in found for record in group] + ([_record(checkpoint)] if checkpoint else [])
+    # A marker without a body stands for a checkpoint that is in the archive only.
+    states = [_record(checkpoint)] if checkpoint and checkpoint.data else []
+    records = [record for group in found for record in group] + states
     return sorted(records, key=lambda record: record.seq)
 
 

@@ -18,9 +18,9 @@ BEGIN
     END IF;
     GRANT USAGE ON SCHEMA archive TO parley_archiver_writer;
     GRANT SELECT, INSERT ON archive.messages TO parley_archiver_writer;
-    GRANT SELECT, INSERT, UPDATE ON archive.conversations TO parley_archiver_writer;
+    GRANT SELECT, INSERT, UPDATE ON archive.conversations, archive.checkpoints TO parley_archiver_writer;
     GRANT EXECUTE ON FUNCTION archive.ensure_months(date) TO parley_archiver_writer;
-    FOREACH relation IN ARRAY ARRAY['messages', 'conversations'] LOOP
+    FOREACH relation IN ARRAY ARRAY['messages', 'conversations', 'checkpoints'] LOOP
         IF NOT EXISTS (
             SELECT FROM pg_policies
             WHERE schemaname = 'archive' AND tablename = relation AND policyname = 'written_for_all_tenants'

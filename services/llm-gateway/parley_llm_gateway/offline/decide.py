@@ -96,6 +96,11 @@ def _say_again(turn: Turn) -> Decision | None:
     return None
 
 
+def _recall(turn: Turn) -> Decision | None:
+    """What we promised, in the words in which we did."""
+    return Decision(replies.promised(turn)) if wishes.asks_for_promises(turn.situation.message) else None
+
+
 def _hand_over(turn: Turn) -> Decision | None:
     """To the specialty that the router is sure of, never back to where the customer has just come from."""
     route = turn.situation.facts.route
@@ -210,6 +215,7 @@ _BEGINNING: tuple[Rule, ...] = (
     _bring_person,
     _say_again,
     _be_polite,
+    _recall,
     _hand_over,
     _call,
     _ask_colleague,

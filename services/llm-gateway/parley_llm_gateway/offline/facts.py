@@ -46,23 +46,36 @@ class Route(msgspec.Struct, frozen=True):
     confidence: float = 0.0
 
 
+class Note(msgspec.Struct, frozen=True):
+    text: str
+
+
+class Recap(msgspec.Struct, frozen=True):
+    """What is known of messages that are not in the chat any more, oldest first."""
+
+    facts: list[Note] = []
+    promises: list[Note] = []
+    open_questions: list[Note] = []
+
+
 class SoFar(msgspec.Struct, frozen=True):
     """What earlier turns left: data, of which only the typed offer leads to an action."""
 
-    summary: str = ""
+    recap: Recap = Recap()
     handed_over_from: str = ""
     handover: Any = None
     pending_offer: Offer | None = None
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """`background` is what earlier turns and other specialties left for us to know."""
+    """`background` is what earlier turns and other specialties left for us to know, `promises` what we said then."""
 
     notices: list[Notice] = []
     offer: Offer | None = None
     route: Route = Route()
     handed_from: str = ""
     background: str = ""
+    promises: list[str] = []
 
 
 def read_facts(contents: list[str]) -> Facts:
@@ -90,12 +103,15 @@ def with_so_far(facts: Facts, content: str) -> Facts:
     so_far: SoFar | None = _struct(content, SoFar)
     if so_far is None:
         return facts
-    background = "\n".join([facts.background, so_far.summary, *_texts(so_far.handover)]).strip()
+    recap = so_far.recap
+    known = [note.text for note in reversed([*recap.facts, *recap.open_questions, *recap.promises])]
+    background = "\n".join([facts.background, *_texts(so_far.handover), *known]).strip()
     return msgspec.structs.replace(
         facts,
         offer=so_far.pending_offer or facts.offer,
         handed_from=so_far.handed_over_from or facts.handed_from,
         background=background[:_MAX_BACKGROUND],
+        promises=[note.text for note in recap.promises],
     )
 
 

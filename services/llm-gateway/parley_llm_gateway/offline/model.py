@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from parley_llm_gateway.offline import summary
 from parley_llm_gateway.offline.decide import Decision, decide
 from parley_llm_gateway.offline.situation import read
 from parley_llm_gateway.offline.turn import Call
@@ -22,7 +23,7 @@ _WORD = re.compile(r"\s*\S+")
 
 def pieces(request: CompletionRequest, model: str = MODEL) -> Iterator[TextDelta | ToolCalled | Finished]:
     """Text in several deltas or one tool call, then `Finished`. The same request gives the same pieces."""
-    decision = decide(read(request.messages, request.tools))
+    decision = _decision(request)
     prompt = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN
     if decision.call:
         call = _tool_call(request, decision.call)
@@ -30,6 +31,12 @@ def pieces(request: CompletionRequest, model: str = MODEL) -> Iterator[TextDelta
         yield Finished("tool_calls", model, Usage(prompt, len(call.arguments) // _CHARS_PER_TOKEN + 1), offline=True)
         return
     yield from _text(request, decision, prompt, model)
+
+
+def _decision(request: CompletionRequest) -> Decision:
+    if summary.is_asked(request):
+        return Decision(summary.summary(request))
+    return decide(read(request.messages, request.tools))
 
 
 def _text(

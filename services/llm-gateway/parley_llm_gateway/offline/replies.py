@@ -12,6 +12,7 @@ from parley_llm_gateway.offline.situation import Result
 from parley_llm_gateway.offline.tools import ESCALATE
 from parley_llm_gateway.offline.turn import Turn
 from parley_llm_gateway.offline.words import stems, weight
+from parley_recap.rules import promises_in
 
 OFFER_PERSON = "Would you like me to bring in a person?"
 UNGROUNDED = (
@@ -32,7 +33,10 @@ NO_PERSON = "I can't bring in a person from here."
 NO_PAGES = "I can't search our help pages just now, so I can't answer this."
 NO_DETAILS = "I looked, but there are no details that I could tell you."
 ALL_I_KNOW = "That is all I know about it at the moment."
+PROMISED = "This is what I told you:"
+NOTHING_PROMISED = "I find nothing that I promised you in this conversation."
 _SAME_ALREADY = 0.6
+_FIRST_PROMISES, _LAST_PROMISES = 3, 4
 
 
 def notices(turn: Turn) -> list[str]:
@@ -109,6 +113,19 @@ def not_done(turn: Turn) -> str:
 def repeated(turn: Turn) -> str:
     """Our last answer in short, for a customer who did not follow."""
     return "I meant this: " + " ".join(sentences(turn.situation.last_answer)[:2])
+
+
+def promised(turn: Turn) -> str:
+    """Our own words that bind us: what is asked for by its topic, else the first and the newest."""
+    ours = [line.text for line in turn.situation.window if line.role == "assistant"]
+    told = [*turn.situation.facts.promises, *(text for answer in ours for text in promises_in(answer))]
+    known = list(dict.fromkeys(sentence(text) for text in told if plain(text)))
+    topic = {stem for stem in stems(turn.situation.message) if weight(stem) == 1.0}
+    found = [text for text in known if topic & set(stems(text))] or known
+    if not found:
+        return NOTHING_PROMISED
+    first, rest = found[:_FIRST_PROMISES], found[_FIRST_PROMISES:]
+    return " ".join([PROMISED, *first, *rest[-_LAST_PROMISES:]])
 
 
 def _matters(notice: Notice, asked: set[str], said: str) -> bool:

@@ -76,6 +76,11 @@ def asks_for_rules(text: str) -> bool:
     return bool(wordings.POLICY.search(fold(text)))
 
 
+def asks_for_promises(text: str) -> bool:
+    """'What did you promise me?', 'what did you say you would do?'"""
+    return bool(wordings.PROMISES.search(fold(text)))
+
+
 def follows_up(text: str) -> bool:
     """True where the message can't be understood without the one before it."""
     said = fold(text)

@@ -121,6 +121,13 @@ ASKS_AGAIN = re.compile(
     r"i (?:dont|do not|didnt) (?:understand|get it|get that|follow)(?: that| you| this)?|"
     r"(?:what|which(?: one| ones| order| payment)?) (?:do|did) you (?:mean|refer to|say)(?: by that)?)\W*$"
 )
+_ASKS = r"\b(?:what|which|anything|everything|remind|repeat|remember|recall|list)\b"
+PROMISES = re.compile(
+    rf"{_ASKS}[^.?!]{{0,40}}\b(?:you|i|we)\b[^.?!]{{0,20}}\bpromised?\b"
+    rf"|{_ASKS}[^.?!]{{0,20}}\bpromises\b[^.?!]{{0,20}}\byou\b"
+    r"|\bwhat\b[^.?!]{0,20}\byou (?:say|said|tell me|told me) (?:that )?(?:you (?:would|will)|youd|youll)\b"
+    r"|\bwhat\b[^.?!]{0,20}\byou agreed? to\b"
+)
 POLICY = re.compile(r"\b(?:polic(?:y|ies)|terms|conditions|guarantee)\b")
 GENERAL = re.compile(
     r"\b(?:polic(?:y|ies)|terms|conditions|guarantee|how (?:do|can|could|would|should|to|does|might)|"
