@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from types import TracebackType
 
@@ -78,8 +78,8 @@ class Bench:
         await asyncio.wait_for(self._tail.close(), 10)
         await self.nats.__aexit__(kind, error, trace)
 
-    def launch(self, name: str) -> subprocess.Popen[bytes]:
-        """A conversation process, with the rights it has in real life."""
+    def launch(self, name: str, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """A conversation process, with the rights it has in real life; `more` is added to its environment."""
         environ = os.environ | {
             "PARLEY_MESH_NATS_URL": self.nats.url,
             "PARLEY_MESH_NATS_USER": "conversation",
@@ -87,6 +87,7 @@ class Bench:
             "PARLEY_MESH_INSTANCE": name,
             "PARLEY_MESH_HEALTH_PORT": "0",
         }
+        environ |= dict(more or {})
         with (self.nats.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen([sys.executable, "-m", "parley_conversation"], env=environ, stderr=log)
         self.processes[name] = process
