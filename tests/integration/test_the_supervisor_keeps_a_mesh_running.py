@@ -178,6 +178,38 @@ def test_a_child_that_falls_too_often_stops_everything_with_one_sentence(fresh: 
     wait_until_none(fresh)
 
 
+def test_an_instance_that_falls_too_often_is_left_alone_while_another_does_its_work(fresh: RunningMesh) -> None:
+    fresh.environ |= {"PARLEY_UP_RESTARTS": "1"}
+    fresh.cli("up", "--detach", "--replicas", "example=2", timeout=120)
+    let_fall_too_often(fresh, "example-2")
+    found = rows(fresh)
+    assert "`parley restart example-2` starts it again" in str(found["example-2"]["reason"])
+    assert found["example-1"]["ready"] is True and found["example-2"]["ready"] is False
+    assert "example-2 fell too often (killed by signal 9); others do its work" in fresh.log("supervisor")
+    fresh.cli("restart", "example-2")
+    assert all(row["ready"] for row in rows(fresh).values())
+
+
+def test_the_last_instance_that_falls_too_often_stops_everything(fresh: RunningMesh) -> None:
+    fresh.environ |= {"PARLEY_UP_RESTARTS": "1"}
+    fresh.cli("up", "--detach", "--replicas", "example=2", timeout=120)
+    let_fall_too_often(fresh, "example-2")
+    fresh.wait_restarted("example-1", fresh.kill("example-1"))
+    fresh.kill("example-1")
+    wait_until_none(fresh)
+    assert "example-1 fell too often (killed by signal 9), so everything was stopped" in fresh.log("supervisor")
+
+
+def let_fall_too_often(mesh: RunningMesh, instance: str) -> None:
+    """One restart is allowed: after the second fall the supervisor gives the instance up."""
+    mesh.wait_restarted(instance, mesh.kill(instance))
+    mesh.kill(instance)
+    deadline = time.monotonic() + 10
+    while not mesh.state.children[instance].given_up:
+        assert time.monotonic() < deadline, f"{instance} was not given up"
+        time.sleep(0.02)
+
+
 def test_a_child_that_never_gets_ready_is_named_with_its_reason(fresh: RunningMesh) -> None:
     fresh.environ |= {"PARLEY_EXAMPLE_READY": "false", "PARLEY_UP_READY_S": "3"}
     done = fresh.run("up", "--detach", timeout=120)

@@ -31,7 +31,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def own_state(url: str = "http://127.0.0.1:8080") -> State:
-    return State(os.getpid(), state.birth(os.getpid()), 0.0, url=url)
+    return State(os.getpid(), state.birth(os.getpid()), 0.0, urls=[url])
 
 
 def test_what_was_written_is_read_again(home: Home) -> None:

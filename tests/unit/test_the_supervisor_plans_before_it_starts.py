@@ -56,7 +56,15 @@ def test_a_service_that_nobody_knew_before_is_planned_like_the_others() -> None:
     assert {"desk"} in plan.drain_order(["desk", "nats"], [])
 
 
-@pytest.mark.parametrize("text", ["rag", "rag=", "rag=0", "rag=33", "rag=two", "rag=2x", "nobody=2", "backoffice=2"])
+def test_all_means_every_service_but_the_third_party_and_what_follows_is_an_exception() -> None:
+    found = plan.read_replicas("all=2,rag=1", EVERYONE)
+    assert found == {"archiver": 2, "billing": 2, "conversation": 2, "gateway": 2, "rag": 1}
+    assert plan.everyone(EVERYONE, 1) | {"backoffice": 1} == {service.name: 1 for service in EVERYONE}
+
+
+@pytest.mark.parametrize(
+    "text", ["all=0", "rag", "rag=", "rag=0", "rag=33", "rag=two", "rag=2x", "nobody=2", "backoffice=2"]
+)
 def test_replicas_that_make_no_sense_are_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(CommandError) as caught:
         plan.read_replicas(text, EVERYONE)

@@ -11,9 +11,12 @@ from parley_cli.supervise.home import Home
 
 
 def url_of(args: argparse.Namespace) -> str:
-    """The address without a slash at its end. NotRunningError when nothing tells it."""
+    """The address without a slash at its end, of several gateways with commas between.
+
+    NotRunningError when nothing tells it.
+    """
     found = state.running(Home.at(args.data))
-    url: str = args.url or os.environ.get("PARLEY_URL", "") or (found.url if found else "")
+    url: str = args.url or os.environ.get("PARLEY_URL", "") or (",".join(found.urls) if found else "")
     if not url:
         raise NotRunningError
     if not url.startswith(("http://", "https://")):

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from parley_cli.errors import CommandError, NotRunningError
 from parley_cli.supervise import secrets, state
 from parley_cli.supervise.home import Home
+from parley_mesh.connection import servers
 from parley_mesh.identities import OPERATOR
 from parley_mesh.settings import MeshSettings
 
@@ -31,24 +32,36 @@ def identity(home: Home, environ: Mapping[str, str] = os.environ) -> MeshSetting
 @asynccontextmanager
 async def connected(who: MeshSettings) -> AsyncIterator[Client]:
     """A connection for one command. CommandError when NATS can't be reached or refuses us."""
-    client = Client()
-
-    async def quiet(_error: Exception) -> None:
-        return None
-
-    try:
-        await client.connect(
-            who.nats_url,
-            user=who.nats_user or None,
-            password=who.nats_password or None,
-            name="operator",
-            allow_reconnect=False,
-            connect_timeout=5,
-            error_cb=quiet,
-        )
-    except (OSError, TimeoutError, nats.errors.Error) as error:
-        raise CommandError(f"NATS at {who.nats_url} can't be reached: {error or 'no answer'}.") from error
+    client = await _opened(who)
     try:
         yield client
     finally:
         await client.close()
+
+
+async def _opened(who: MeshSettings) -> Client:
+    """A connection to the first server that takes us."""
+    failure: Exception | None = None
+    for url in servers(who):
+        client = Client()
+        try:
+            await client.connect(
+                url,
+                user=who.nats_user or None,
+                password=who.nats_password or None,
+                name="operator",
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=2,
+                error_cb=_quiet,
+            )
+        except (OSError, TimeoutError, nats.errors.Error) as error:
+            failure = error
+        else:
+            return client
+    raise CommandError(f"NATS at {who.nats_url} can't be reached: {failure or 'no answer'}.") from failure
+
+
+async def _quiet(_error: Exception) -> None:
+    return None

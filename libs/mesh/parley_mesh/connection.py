@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from nats.aio.client import Client
@@ -12,6 +13,24 @@ from parley_mesh.telemetry import log
 from parley_proto.errors import ParleyError, SettingsError
 
 CONNECT_S = 60.0
+_UNTAKEN_MS = 5000
+
+
+class _Client(Client):
+    """Keeps what is published in the moment between the end of a connection and its being noticed.
+
+    nats-py 2.16 lets uvloop's RuntimeError about the closed socket out of `publish` then, although the message waits
+    in its buffer and goes out with the next connection: a task that did not expect it was over for good (tried).
+    """
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        try:
+            return await super()._flush_pending(force_flush)
+        except RuntimeError as error:
+            log("parley.nats").info("not sent yet", extra={"reason": str(error)})
+            flushed: asyncio.Future[None] = asyncio.Future()
+            flushed.set_result(None)
+            return flushed
 
 
 async def connect(settings: MeshSettings, name: str, stopping: asyncio.Event | None = None) -> Client:
@@ -19,8 +38,8 @@ async def connect(settings: MeshSettings, name: str, stopping: asyncio.Event | N
 
     SettingsError for wrong credentials, ParleyError when nobody answers for a minute.
     """
-    client, refused = Client(), asyncio.Event()
-    trying = asyncio.create_task(client.connect(settings.nats_url, **_options(settings, name, client, refused)))
+    client, refused = _Client(), asyncio.Event()
+    trying = asyncio.create_task(client.connect(servers(settings), **_options(settings, name, client, refused)))
     ends = [asyncio.create_task(event.wait()) for event in (refused, stopping or asyncio.Event())]
     try:
         await asyncio.wait([trying, *ends], timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -28,11 +47,29 @@ async def connect(settings: MeshSettings, name: str, stopping: asyncio.Event | N
             raise SettingsError(_wrong_user(settings))
         if not trying.done() or trying.exception():
             raise ParleyError(f"NATS at {settings.nats_url} does not answer: is it running?", code="no_nats")
+        _bound(client)
         return client
     finally:
         for task in (trying, *ends):
             task.cancel()
         await asyncio.gather(trying, *ends, return_exceptions=True)
+
+
+def servers(settings: MeshSettings) -> list[str]:
+    """The servers of one cluster, given with commas between; a client that loses one goes on with another."""
+    return [url.strip() for url in settings.nats_url.split(",") if url.strip()]
+
+
+def _bound(client: Client) -> None:
+    """Have the kernel end a connection whose server takes nothing any more (tcp(7), TCP_USER_TIMEOUT; Linux only).
+
+    A client with much to send to a server that is frozen would wait for ever until that is flushed, instead of going
+    to another one (tried with nats-py 2.16).
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    writer: asyncio.StreamWriter | None = getattr(client._transport, "_io_writer", None)
+    if option is not None and writer is not None:
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, option, _UNTAKEN_MS)
 
 
 def _wrong_user(settings: MeshSettings) -> str:
@@ -58,6 +95,7 @@ def _options(settings: MeshSettings, name: str, client: Client, refused: asyncio
         log("parley.nats").warning("nats connection lost")
 
     async def found() -> None:
+        _bound(client)
         log("parley.nats").info("nats connection is back")
 
     return {

@@ -11,6 +11,7 @@ import msgspec
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from parley_mesh.head import BoundedHead
 from parley_proto.errors import SettingsError
 
 Scope = MutableMapping[str, Any]
@@ -18,16 +19,27 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_FRAME = 1 << 17
+# After a restart every client comes at once; the kernel cuts it down to its own net.core.somaxconn.
+BACKLOG = 8192
 
 
 class HealthServer:
     """Serves health and metrics, and `app` for every other path.
 
     `reason()` is empty when the service is ready, else says why not. /livez never fails for a dependency.
+    `notes()` is what else /readyz tells: a service may be ready and still know of something that is not.
     """
 
-    def __init__(self, host: str, port: int, reason: Callable[[], str], app: App | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        reason: Callable[[], str],
+        app: App | None = None,
+        notes: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
         self._reason = reason
+        self._notes = notes
         self._app = app
         self._socket = _bind(host, port)
         config = uvicorn.Config(
@@ -36,6 +48,8 @@ class HealthServer:
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=BoundedHead,
+            backlog=BACKLOG,
             ws="websockets-sansio",
             ws_max_size=MAX_FRAME,
             ws_per_message_deflate=False,
@@ -74,8 +88,8 @@ class HealthServer:
                 return 200, "application/json", b'{"status":"alive"}'
             case "/readyz":
                 reason = self._reason()
-                body = {"status": "ready"} if not reason else {"status": "not_ready", "reason": reason}
-                return (503 if reason else 200), "application/json", msgspec.json.encode(body)
+                body: dict[str, Any] = {"status": "ready"} if not reason else {"status": "not_ready", "reason": reason}
+                return (503 if reason else 200), "application/json", msgspec.json.encode(body | self._notes())
             case "/metrics":
                 return 200, CONTENT_TYPE_LATEST, generate_latest()
         return None

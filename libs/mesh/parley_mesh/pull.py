@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 
 import msgspec
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from parley_mesh.errors import CLIENT_ERRORS
 from parley_mesh.tasks import end
 from parley_mesh.telemetry import log
+from parley_mesh.wire import Wire, WireSubscription
 
 PIN = "Nats-Pin-Id"
 GRACE_S = 1.0
@@ -30,7 +29,7 @@ class PullLoop:
 
     def __init__(
         self,
-        client: Client,
+        client: Wire,
         stream: str,
         consumer: str,
         on_message: Callable[[Msg], None],
@@ -52,7 +51,7 @@ class PullLoop:
         self._open = 0
         self._deadline = 0.0
         self.pin = ""
-        self._subscription: Subscription | None = None
+        self._subscription: WireSubscription | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -77,7 +76,7 @@ class PullLoop:
             self._wake.clear()
             room = self._room()
             if room > 0 and self._open <= 0:
-                await self._pull(room)
+                await self._pull_safely(room)
             await self._wait(room)
 
     async def _wait(self, room: int) -> None:
@@ -93,6 +92,14 @@ class PullLoop:
         except TimeoutError:
             # The server's own 408 did not come: the request or its answer was lost, so ask anew.
             self._open = 0
+
+    async def _pull_safely(self, room: int) -> None:
+        try:
+            await self._pull(room)
+        except Exception:
+            # Nobody waits for this task: one that ends would leave its consumer without anybody, and say nothing.
+            log("parley.mesh").exception("pull failed", extra={"consumer": self._consumer})
+            self._deadline = time.monotonic() + RETRY_S
 
     async def _pull(self, room: int) -> None:
         request: dict[str, object] = {"batch": room, "expires": int(self._expires_s * 1e9)}

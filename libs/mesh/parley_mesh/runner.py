@@ -20,6 +20,7 @@ from parley_mesh.connection import connect
 from parley_mesh.endpoints import Endpoint, announce, version_of
 from parley_mesh.health import App, HealthServer
 from parley_mesh.jetstream import NatsBus
+from parley_mesh.pulse import Heart
 from parley_mesh.settings import MeshSettings, load
 from parley_mesh.telemetry import log
 from parley_proto.errors import ParleyError, SettingsError
@@ -44,7 +45,10 @@ class Mesh(msgspec.Struct, frozen=True):
 
 
 class Service:
-    """What `build` returns. `ready()` is empty when ready, else one sentence; the runner calls start, drain, close."""
+    """What `build` returns. `ready()` is empty when ready, else one sentence; the runner calls start, drain, close.
+
+    `notes()` is added to the body of /readyz.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Service:
         close: Step = _nothing,
         stats: Callable[[], dict[str, Any]] = dict,
         http: App | None = None,
+        notes: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.endpoints = endpoints
         self.ready = ready
@@ -64,6 +69,7 @@ class Service:
         self.close = close
         self.stats = stats
         self.http = http
+        self.notes = notes
 
 
 Build = Callable[[S, Mesh], Awaitable[Service]]
@@ -115,16 +121,19 @@ class Life:
     async def run(self, settings: S, build: Build[S]) -> None:
         self._listen_to_signals()
         self._client = await connect(self._settings, self._name, self._stopping)
+        heart = Heart(self._client, self._name, self._instance, self._reason)
+        heart.start()
         mesh = Mesh(self._name, self._settings, NatsBus(self._client), self._client, self._instance)
         service = self._service = await build(settings, mesh)
-        server = HealthServer(self._settings.health_host, self._settings.health_port, self._reason, service.http)
+        host, port = self._settings.health_host, self._settings.health_port
+        server = HealthServer(host, port, self._reason, service.http, service.notes)
         await server.start()
         micro = await announce(mesh, service, server.port)
         await service.start()
         self._phase = ""
         log("parley").info("serving", extra={"port": server.port, "version": version_of(self._name)})
         await self._stopping.wait()
-        await self._stop(service, server, micro)
+        await self._stop(service, server, micro, heart)
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -138,11 +147,11 @@ class Life:
             return f"{self._name} has lost NATS at {self._settings.nats_url} and is reconnecting."
         return self._service.ready() if self._service else f"{self._name} is starting."
 
-    async def _stop(self, service: Service, server: HealthServer, micro: MicroService) -> None:
+    async def _stop(self, service: Service, server: HealthServer, micro: MicroService, heart: Heart) -> None:
         """The order of a shutdown: take no more, finish what runs, flush, close."""
         self._phase = "is draining"
         log("parley").info("draining")
-        steps = (micro.stop, service.drain, server.stop, service.close, self._close_client)
+        steps = (micro.stop, service.drain, server.stop, service.close, heart.stop, self._close_client)
         for step in steps:
             try:
                 await asyncio.wait_for(step(), self._settings.drain_s)

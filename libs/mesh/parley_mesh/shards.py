@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from parley_mesh.bus import Bus, Stored, Subscription
@@ -18,6 +17,7 @@ from parley_mesh.pull import PullLoop
 from parley_mesh.tasks import end
 from parley_mesh.telemetry import log
 from parley_mesh.topology import GROUP, shard_consumer
+from parley_mesh.wire import Wire
 from parley_proto import subjects
 from parley_proto.envelope import decode, encode
 from parley_proto.errors import ParleyError
@@ -74,7 +74,7 @@ class Shards:
 
     def __init__(
         self,
-        client: Client,
+        client: Wire,
         bus: Bus,
         keeper: Keeper,
         instance: str,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from nats.aio.client import Client
 
 from parley_mesh.errors import CLIENT_ERRORS, from_api, from_client
+from parley_mesh.wire import Wire
 from parley_proto import subjects
+from parley_proto.errors import ParleyError
 
 SECOND = 1_000_000_000
 GROUP = "owner"
 PIN_TIMEOUT_S = 1.5
 LANES = ("urgent", "normal", "consult")
 SHARD_ACK_WAIT_S = 5
-TURN_ACK_WAIT_S = 6
+TURN_ACK_WAIT_S = 3
 KEYS_BUCKET = "keys"
 SPECIALISTS_BUCKET = "specialists"
 BUDGETS_BUCKET = "budgets"
@@ -26,10 +29,15 @@ _INGESTIONS_AGE_S = 30 * 86400
 # Longer than the longest window of a budget.
 _BUDGETS_AGE_S = 40 * 86400
 _EXISTS = {10058, 10148}
+# Nobody leads yet, or not everybody has been heard of: a cluster that has just been started says so for some seconds.
+_NOT_YET = {10004, 10005, 10008, 10009}
+_PATIENCE_S = 60.0
+_AGAIN_S = 0.3
+_ANSWER_S = 5.0
 
 
 class TopologySettings(msgspec.Struct, frozen=True):
-    """Section `topology`. Sizes in bytes, times in seconds."""
+    """Section `topology`. Sizes in bytes, times in seconds. One of `replicas` stands for three in a cluster."""
 
     replicas: int = 1
     duplicate_window_s: int = 120
@@ -92,19 +100,28 @@ def ingest_consumer() -> dict[str, Any]:
 
 
 async def apply(
-    client: Client,
+    client: Wire,
     specialties: Sequence[str],
     *,
     shards: int = subjects.SHARDS,
     settings: TopologySettings | None = None,
+    patience_s: float = _PATIENCE_S,
 ) -> None:
-    """Create or update everything; repeatable. ParleyError says what the server refused."""
+    """Create or update everything; repeatable. Returns when each stream has a leader.
+
+    ParleyError says what the server refused, or what kept it from answering for `patience_s` seconds.
+    """
     settings = settings or TopologySettings()
-    for stream in streams(settings):
-        await _ensure(client, "STREAM", stream["name"], stream)
+    administrator = _Administrator(client, time.monotonic() + patience_s)
+    wanted = streams(settings)
+    for stream in wanted:
+        await administrator.ensure_stream(stream)
     for consumer in consumers(specialties, shards, settings):
-        await _consumer(client, subjects.STREAM, consumer)
-    await _consumer(client, subjects.INGEST_STREAM, ingest_consumer())
+        await administrator.ensure_consumer(subjects.STREAM, consumer)
+    await administrator.ensure_consumer(subjects.INGEST_STREAM, ingest_consumer())
+    for stream in wanted:
+        # Answered by the stream's leader alone.
+        await administrator.call(f"STREAM.INFO.{stream['name']}", {})
 
 
 def _stream(name: str, subject_list: list[str], settings: TopologySettings) -> dict[str, Any]:
@@ -161,29 +178,48 @@ def _shard(shard: int, settings: TopologySettings) -> dict[str, Any]:
     }
 
 
-async def _ensure(client: Client, kind: str, name: str, config: dict[str, Any]) -> None:
-    error = await _try(client, f"{kind}.CREATE.{name}", config)
-    if error and error["err_code"] in _EXISTS:
-        error = await _try(client, f"{kind}.UPDATE.{name}", config)
-    if error:
-        raise from_api(name, error["err_code"], error["description"])
+class _Administrator:
+    """Asks again, until its time is over, while the cluster has not found itself."""
+
+    def __init__(self, client: Wire, deadline: float) -> None:
+        self._client = client
+        self._deadline = deadline
+
+    async def ensure_stream(self, config: dict[str, Any]) -> None:
+        name = config["name"]
+        error = await self._ask(f"STREAM.CREATE.{name}", config)
+        if error and error["err_code"] in _EXISTS:
+            error = await self._ask(f"STREAM.UPDATE.{name}", config)
+        if error:
+            raise from_api(name, error["err_code"], error["description"])
+
+    async def ensure_consumer(self, stream: str, config: dict[str, Any]) -> None:
+        body = {"stream_name": stream, "config": config, "action": ""}
+        await self.call(f"CONSUMER.CREATE.{stream}.{config['durable_name']}", body)
+
+    async def call(self, api: str, body: dict[str, Any]) -> None:
+        error = await self._ask(api, body)
+        if error:
+            raise from_api(api, error["err_code"], error["description"])
+
+    async def _ask(self, api: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        """What the server has against it; None when it has done it."""
+        while True:
+            try:
+                error = await _try(self._client, api, body)
+            except ParleyError:
+                if time.monotonic() > self._deadline:
+                    raise
+            else:
+                if not error or error["err_code"] not in _NOT_YET or time.monotonic() > self._deadline:
+                    return error
+            await asyncio.sleep(_AGAIN_S)
 
 
-async def _consumer(client: Client, stream: str, config: dict[str, Any]) -> None:
-    body = {"stream_name": stream, "config": config, "action": ""}
-    await _call(client, f"CONSUMER.CREATE.{stream}.{config['durable_name']}", body)
-
-
-async def _call(client: Client, api: str, body: dict[str, Any]) -> None:
-    error = await _try(client, api, body)
-    if error:
-        raise from_api(api, error["err_code"], error["description"])
-
-
-async def _try(client: Client, api: str, body: dict[str, Any]) -> dict[str, Any] | None:
+async def _try(client: Wire, api: str, body: dict[str, Any]) -> dict[str, Any] | None:
     subject = f"$JS.API.{api}"
     try:
-        reply = await client.request(subject, msgspec.json.encode(body), timeout=5)
+        reply = await client.request(subject, msgspec.json.encode(body), timeout=_ANSWER_S)
     except CLIENT_ERRORS as error:
         raise from_client(subject, error) from error
     found: dict[str, Any] | None = msgspec.json.decode(reply.data).get("error")

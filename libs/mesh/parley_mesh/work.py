@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from parley_mesh.pull import PullLoop
 from parley_mesh.telemetry import log
+from parley_mesh.wire import Wire
 
 PULL_EXPIRES_S = 5.0
 
@@ -34,7 +34,7 @@ Middleware = Callable[[Handler], Handler]
 class WorkQueue:
     """Pulls from `durable` and runs `handler` in up to `slots` tasks; acknowledging is a middleware's work."""
 
-    def __init__(self, client: Client, stream: str, durable: str, handler: Handler, *, slots: int) -> None:
+    def __init__(self, client: Wire, stream: str, durable: str, handler: Handler, *, slots: int) -> None:
         self._handler = handler
         self._slots = slots
         self._tasks: set[asyncio.Task[None]] = set()

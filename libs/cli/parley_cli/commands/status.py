@@ -11,7 +11,7 @@ import msgspec
 
 from parley_cli.errors import CommandError, NotRunningError
 from parley_cli.operator import connected, identity
-from parley_cli.supervise import plan, postgres, probe, secrets, state
+from parley_cli.supervise import nodes, plan, postgres, probe, secrets, state
 from parley_cli.supervise.home import Home
 from parley_cli.supervise.services import OFF_THE_MESH
 from parley_cli.supervise.state import State
@@ -46,10 +46,15 @@ def run(args: argparse.Namespace) -> int:
         raise NotRunningError
     rows = asyncio.run(_rows(home, found))
     if args.json:
-        whole = {"phase": found.phase, "pid": found.pid, "url": found.url, "instances": rows}
+        whole = {"phase": found.phase, "pid": found.pid, "url": found.url, "urls": found.urls} | {
+            "scrubbed": found.scrubbed,
+            "instances": rows,
+        }
         print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
     else:
-        print(f"Parley is {found.phase} at {found.url or found.nats_url} (pid {found.pid}).")
+        print(f"Parley is {found.phase} at {' and '.join(found.urls) or found.nats_url} (pid {found.pid}).")
+        if found.scrubbed:
+            print(found.scrubbed)
         print_table(_COLUMNS, [_cells(row) for row in rows])
     return 0 if all(row.ready for row in rows) else 1
 
@@ -89,7 +94,7 @@ def _row(found: State, seen: Survey, name: str, reason: str) -> Row:
         uptime_s=round(time.time() - child.since, 1) if alive else 0.0,
         restarts=child.restarts,
         ready=alive and not reason,
-        reason=reason if alive else "It has ended and is about to be started again.",
+        reason=reason if alive else child.given_up or "It has ended and is about to be started again.",
         in_flight=stats.get("in_flight", seen.in_flight.get(child.service)),
         pending=seen.pending.get(child.service),
         stats=stats,
@@ -98,8 +103,8 @@ def _row(found: State, seen: Survey, name: str, reason: str) -> Row:
 
 async def _reason(home: Home, found: State, name: str) -> str:
     child = found.children[name]
-    if name == plan.NATS:
-        return await probe.http_reason("127.0.0.1", found.ports[plan.NATS_MONITOR], "/healthz")
+    if child.service == plan.NATS:
+        return await probe.http_reason("127.0.0.1", found.ports[nodes.monitor_of(name)], "/healthz")
     if name == plan.POSTGRES:
         password = secrets.load(home).postgres_password(postgres.SUPERUSER)
         try:

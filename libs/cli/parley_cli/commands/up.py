@@ -22,18 +22,19 @@ from parley_proto.errors import ParleyError
 
 _SUPERVISOR_LOG_BYTES = 4_000_000
 _DOWN_S = 120.0
+_NODES = "PARLEY_UP_NODES"
 
 
 def up(args: argparse.Namespace) -> int:
     """Run the mesh until it is stopped, or start it in the background."""
     home = Home.at(args.data)
     if args.detach:
-        return _in_background(home, args.replicas)
+        return _in_background(home, args)
     if args.report < 0:
-        return _supervise(home, args.replicas, Console("Ctrl-C stops it."))
+        return _supervise(home, args, Console("Ctrl-C stops it."))
     pipe = Pipe(args.report)
     try:
-        return _supervise(home, args.replicas, pipe)
+        return _supervise(home, args, pipe)
     except ParleyError as error:
         pipe.failed(error.message, exit_code_of(error))
         raise
@@ -71,7 +72,7 @@ def _order(args: argparse.Namespace, order: control.Order) -> int:
     return 0
 
 
-def _supervise(home: Home, replicas: str, report: Report) -> int:
+def _supervise(home: Home, args: argparse.Namespace, report: Report) -> int:
     # Loaded here: the other commands of this module need none of it.
     from parley_cli.supervise.assembly import assemble
     from parley_cli.supervise.supervisor import Supervisor
@@ -81,8 +82,10 @@ def _supervise(home: Home, replicas: str, report: Report) -> int:
     except OSError as error:
         raise CommandError(f"{home.root} can't be made: {error.strerror}; choose another with --data.") from error
 
+    environ = os.environ | ({_NODES: args.nodes} if args.nodes else {})
+
     async def live() -> None:
-        await Supervisor(assemble(home, replicas, os.environ), report).run()
+        await Supervisor(assemble(home, args.replicas, environ), report).run()
 
     with state.held_lock(home):
         for name in state.end_left_over(state.read(home)):
@@ -92,13 +95,14 @@ def _supervise(home: Home, replicas: str, report: Report) -> int:
     return 0
 
 
-def _in_background(home: Home, replicas: str) -> int:
+def _in_background(home: Home, args: argparse.Namespace) -> int:
     """Start a supervisor that outlives us, show what it reports, return when it is ready or has failed."""
     home.make()
     log = home.log_of("supervisor")
     process.rotate(log, _SUPERVISOR_LOG_BYTES)
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "parley_cli", "up", "--data", str(home.root), "--replicas", replicas]
+    command = [sys.executable, "-m", "parley_cli", "up", "--data", str(home.root)]
+    command += ["--replicas", args.replicas, "--nodes", args.nodes]
     with log.open("ab") as output, os.fdopen(reading, "rb") as reports:
         subprocess.Popen(
             [*command, "--report", str(writing)],

@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from parley_cli.supervise import nats, plan, ports, postgres, probe, process, secrets, services, state
+from parley_cli.supervise import nats, nodes, plan, ports, postgres, probe, process, secrets, services, state
 from parley_cli.supervise.home import Home, write_private
 from parley_cli.supervise.keeper import Child
 from parley_cli.supervise.services import Service
@@ -26,6 +26,7 @@ class Assembly(msgspec.Struct):
     """The mesh as it is to run. `replicas` and `ports` change when it is scaled."""
 
     home: Home
+    nodes: int
     settings: UpSettings
     mesh: MeshSettings
     topology: TopologySettings
@@ -38,13 +39,14 @@ class Assembly(msgspec.Struct):
 
     @property
     def nats_url(self) -> str:
-        return f"nats://{self.settings.host}:{self.ports[plan.NATS]}"
+        """The nodes' addresses with commas between: whoever loses one goes on with another."""
+        return ",".join(f"nats://{self.settings.host}:{self.ports[name]}" for name in nodes.names(self.nodes))
 
     @property
-    def url(self) -> str:
-        """The chat's address; empty where there is no gateway."""
-        port = self.ports.get(f"{plan.GATEWAY}-1")
-        return f"http://{self.settings.host}:{port}" if port else ""
+    def urls(self) -> list[str]:
+        """The chat's addresses, one a gateway."""
+        gateways = [name for s in self.services if s.name == plan.GATEWAY for name in plan.names_of(s, self.replicas)]
+        return [f"http://{self.settings.host}:{self.ports[name]}" for name in gateways]
 
     @property
     def specialties(self) -> list[str]:
@@ -69,15 +71,17 @@ def assemble(home: Home, replicas: str, environ: Mapping[str, str]) -> Assembly:
     """Read every setting and choose every port. SettingsError or CommandError before anything has started."""
     settings = load(UpSettings, "up", environ)
     mesh = load(MeshSettings, "mesh", environ)
-    topology = load(TopologySettings, "topology", environ)
+    count = nodes.decide(settings.nodes, home)
+    topology = _copied(load(TopologySettings, "topology", environ), count)
     found = services.discover(settings.only)
-    counts = plan.read_replicas(replicas, found)
-    wishes = wishes_of(settings, found, counts, environ)
+    # With several nodes nothing is to depend on a single process.
+    counts = plan.everyone(found, 2 if count > 1 else 1) | plan.read_replicas(replicas, found)
+    wishes = wishes_of(settings, count, found, counts, environ)
     earlier = state.read(home)
     chosen = ports.choose(wishes, earlier.ports if earlier else {}, partial(ports.is_free, settings.host))
     known = secrets.load(home)
     _keep_master_key(home, known)
-    made = Assembly(home, settings, mesh, topology, found, known, counts, wishes, chosen, environ)
+    made = Assembly(home, count, settings, mesh, topology, found, known, counts, wishes, chosen, environ)
     for service in found:
         services.check(service, instance_of(made, service, f"{service.name}-1").environ)
     _make_secrets(made)
@@ -86,15 +90,14 @@ def assemble(home: Home, replicas: str, environ: Mapping[str, str]) -> Assembly:
 
 
 def wishes_of(
-    settings: UpSettings, found: Sequence[Service], replicas: Mapping[str, int], environ: Mapping[str, str]
+    settings: UpSettings, count: int, found: Sequence[Service], replicas: Mapping[str, int], environ: Mapping[str, str]
 ) -> dict[str, int]:
     """The port that each child would like: a service's own setting `port` is its first instance's wish."""
     base = settings.port_base
+    fixed = nodes.port_wishes(count, base=base, nats_port=settings.nats_port)
     if base:
-        fixed = {plan.NATS: base, plan.NATS_MONITOR: base + 1, plan.POSTGRES: base + 2}
-        return plan.port_wishes(found, replicas, fixed, base + 10)
-    nats_port = settings.nats_port
-    fixed = {plan.NATS: nats_port, plan.NATS_MONITOR: nats_port + 4000, plan.POSTGRES: settings.postgres_port}
+        return plan.port_wishes(found, replicas, fixed | {plan.POSTGRES: base + 2}, base + 10)
+    fixed |= {plan.POSTGRES: settings.postgres_port}
     fixed |= {f"{s.name}-1": port for s in found if (port := services.port_of(s, environ))}
     return plan.port_wishes(found, replicas, fixed, plan.FIRST_SERVICE_PORT)
 
@@ -102,7 +105,7 @@ def wishes_of(
 def grow(made: Assembly, name: str, count: int) -> None:
     """Give service `name` ports for `count` instances; those that run keep theirs."""
     made.replicas[name] = count
-    wishes = wishes_of(made.settings, made.services, made.replicas, made.environ)
+    wishes = wishes_of(made.settings, made.nodes, made.services, made.replicas, made.environ)
     new = {child: wish for child, wish in wishes.items() if child not in made.ports}
     taken = frozenset(made.ports.values())
     made.ports |= ports.choose(new, {}, partial(ports.is_free, made.settings.host), taken)
@@ -123,13 +126,14 @@ def child_of(made: Assembly, instance: plan.Instance) -> Child:
     return Child(instance.name, instance.service.name, instance.port, launch, reason, _rotating(made, instance.name))
 
 
-def nats_child(made: Assembly) -> Child:
-    config_file = made.home.root / "nats.conf"
-    write_private(config_file, nats.render(_nats_config(made)))
-    monitor = made.ports[plan.NATS_MONITOR]
-    launch = process.Launch(nats.argv(config_file), _plain(made.environ), made.home.log_of(plan.NATS))
+def nats_child(made: Assembly, name: str) -> Child:
+    """One node, ready when it has everything that is assigned to it and somebody leads."""
+    config_file = made.home.root / ("nats.conf" if made.nodes == 1 else f"{name}.conf")
+    write_private(config_file, nats.render(_nats_config(made, name)))
+    launch = process.Launch(nats.argv(config_file), _plain(made.environ), made.home.log_of(name))
+    monitor = made.ports[nodes.monitor_of(name)]
     reason = partial(probe.http_reason, made.settings.host, monitor, "/healthz")
-    return Child(plan.NATS, "nats", made.ports[plan.NATS], launch, reason, _rotating(made, plan.NATS))
+    return Child(name, plan.NATS, made.ports[name], launch, reason, _rotating(made, name))
 
 
 def postgres_child(made: Assembly) -> Child:
@@ -190,25 +194,41 @@ def _roles_of(service: Service, known: secrets.Secrets) -> list[postgres.Role]:
     return [postgres.Role(owner, known.postgres_password(owner)), writer]
 
 
-def _nats_config(made: Assembly) -> nats.NatsConfig:
+def _nats_config(made: Assembly, name: str) -> nats.NatsConfig:
     users = [OPERATOR, *(service.name for service in made.services if service.on_nats)]
+    several = made.nodes > 1
     return nats.NatsConfig(
         host=made.settings.host,
-        port=made.ports[plan.NATS],
-        monitor_port=made.ports[plan.NATS_MONITOR],
-        store=made.home.nats,
-        passwords={name: made.known.nats_password(name) for name in users},
+        port=made.ports[name],
+        monitor_port=made.ports[nodes.monitor_of(name)],
+        store=nodes.store_of(made.home, name, made.nodes),
+        passwords={user: made.known.nats_password(user) for user in users},
         specialties=made.specialties,
         shards=made.mesh.shards,
         max_file_store=made.settings.max_file_store,
-        sync_interval=made.settings.sync_interval,
+        # Copies on one machine fall together with it, and what was acknowledged is to outlive that as well.
+        sync_interval=made.settings.sync_interval or ("always" if several else ""),
+        server_name=name if several else "parley",
+        routes=_routes(made, name) if several else None,
     )
+
+
+def _routes(made: Assembly, name: str) -> nats.Routes:
+    listens = {node: f"{made.settings.host}:{made.ports[nodes.routes_of(node)]}" for node in nodes.names(made.nodes)}
+    return nats.Routes(listens[name], list(listens.values()), made.known.token("nats-routes"))
+
+
+def _copied(topology: TopologySettings, count: int) -> TopologySettings:
+    """In a cluster one copy, the default, stands for as many as outlive the loss of a node."""
+    copies = nodes.COPIES if count > 1 and topology.replicas == 1 else topology.replicas
+    return msgspec.structs.replace(topology, replicas=copies)
 
 
 def _make_secrets(made: Assembly) -> None:
     """Each is made when it is first asked for: ask for all of them, so that those saved are whole."""
     made.known.nats_password(OPERATOR)
     made.known.postgres_password(postgres.SUPERUSER)
+    made.known.token("nats-routes")
     _given(made)
 
 

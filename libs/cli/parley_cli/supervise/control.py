@@ -14,12 +14,13 @@ from parley_cli.errors import EXIT_USAGE, CommandError, NotRunningError, exit_co
 from parley_proto.errors import ParleyError
 
 _MOST_BYTES = 1 << 16
+Verb = Literal["restart", "scale", "mend", "read_anew"]
 
 
 class Order(msgspec.Struct, frozen=True):
-    """`restart` an instance or all of a service, or `scale` services (`name=2`)."""
+    """`restart` an instance or all of a service, `scale` services (`name=2`), have a node `mend` or `read_anew`."""
 
-    verb: Literal["restart", "scale"]
+    verb: Verb
     what: str
 
 

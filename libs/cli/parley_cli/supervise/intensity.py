@@ -28,3 +28,12 @@ class Intensity:
             return None
         repeats = len(self._falls) - 2
         return 0.0 if repeats < 0 else min(FIRST_WAIT_S * 2.0**repeats, LONGEST_WAIT_S)
+
+    def forgive(self) -> None:
+        """Forget the falls so far: somebody has asked for a new beginning."""
+        self._falls.clear()
+
+
+def may_go_on(left: int, of: int, *, majority: bool) -> bool:
+    """Whether the work goes on with `left` of `of` instances: most of those that vote, any of the others."""
+    return left > of // 2 if majority else left > 0

@@ -32,20 +32,35 @@ class Child(msgspec.Struct, frozen=True):
     before: Callable[[], Awaitable[None]] = _nothing
 
 
+class FellTooOftenError(CommandError):
+    """A child is not started again by itself. `spared` says so where the mesh goes on without it."""
+
+    def __init__(self, name: str, how: str, said: str) -> None:
+        super().__init__(f"{name} fell too often ({how}), so everything was stopped. Its last words: {said}")
+        self.spared = (
+            f"{name} fell too often ({how}); others do its work, and `parley restart {name}` starts it again. "
+            f"Its last words: {said}"
+        )
+
+
 class Keeper:
-    """One child and its life. `changed` is called after each start and end, `gave_up` once, with the reason."""
+    """One child and its life. `changed` is called after each start and end, `gave_up` with the reason for no more.
+
+    `given_up` is empty, or the sentence why the child is not started again by itself.
+    """
 
     def __init__(
         self,
         child: Child,
         intensity: Intensity,
         changed: Callable[[], None],
-        gave_up: Callable[[CommandError], None],
+        gave_up: Callable[[Keeper, CommandError], None],
     ) -> None:
         self.child = child
         self.restarts = 0
         self.since = 0.0
         self.reason = "has not been started."
+        self.given_up = ""
         self.process: Process | None = None
         self._intensity = intensity
         self._changed = changed
@@ -78,13 +93,18 @@ class Keeper:
         if self.process and self.process.exit_code is None:
             await self.process.stop(patience_s)
 
-    async def replace(self, child: Child, patience_s: float) -> None:
-        """Stop the child and start `child` in its place; a restart that was asked for is not a fall."""
+    async def replace(self, child: Child, patience_s: float, between: Callable[[], None] = lambda: None) -> None:
+        """Stop the child, do what is to be done `between`, start `child` in its place: it was asked for, so no fall."""
         await self.stop(patience_s)
-        self.child = child
-        self._was_ready = False
-        self.restarts += 1
-        await self.start()
+        try:
+            between()
+        finally:
+            self.child = child
+            self.given_up = ""
+            self._intensity.forgive()
+            self._was_ready = False
+            self.restarts += 1
+            await self.start()
 
     def kill(self, number: int) -> None:
         if self.process and self.process.exit_code is None:
@@ -104,13 +124,13 @@ class Keeper:
             code = await self.process.wait()
             wait_s = self._intensity.fell(time.monotonic())
             if wait_s is None or (code == SETTINGS_ARE_WRONG and not self._was_ready):
-                self._gave_up(self._farewell(code, too_often=wait_s is None))
+                self._gave_up(self, self._farewell(code, too_often=wait_s is None))
                 return
             await asyncio.sleep(wait_s)
             try:
                 await self._begin()
             except CommandError as error:
-                self._gave_up(error)
+                self._gave_up(self, error)
                 return
             self.restarts += 1
             self._changed()
@@ -123,8 +143,7 @@ class Keeper:
     def _farewell(self, code: int, *, too_often: bool) -> CommandError:
         said = said_last(self.child.launch.log) or "it said nothing"
         if too_often:
-            text = f"{self.child.name} fell too often ({_how(code)}), so everything was stopped. Its last words: {said}"
-            return CommandError(text)
+            return FellTooOftenError(self.child.name, _how(code), said)
         return CommandError(f"{self.child.name} refuses its settings: {said}", SETTINGS_ARE_WRONG)
 
 

@@ -15,6 +15,16 @@ from parley_cli.errors import CommandError
 from parley_mesh.identities import OPERATOR, permissions
 from parley_proto.errors import SettingsError
 
+_ROUTES_USER = "node"
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """How the nodes of a cluster find each other; `password` is what they ask one another for."""
+
+    listen: str
+    nodes: Sequence[str]
+    password: str
+
 
 class NatsConfig(msgspec.Struct, frozen=True):
     """What one nats-server needs to know. `users` maps a service to its password; the operator may do everything.
@@ -32,6 +42,7 @@ class NatsConfig(msgspec.Struct, frozen=True):
     max_file_store: str = "8GB"
     sync_interval: str = ""
     server_name: str = "parley"
+    routes: Routes | None = None
 
 
 def render(config: NatsConfig) -> bytes:
@@ -49,7 +60,18 @@ def render(config: NatsConfig) -> bytes:
         "lame_duck_grace_period": "2s",
         "ping_interval": "20s",
     }
+    if config.routes:
+        content["cluster"] = _cluster(config.routes)
     return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+
+
+def _cluster(routes: Routes) -> dict[str, Any]:
+    return {
+        "name": "parley",
+        "listen": routes.listen,
+        "authorization": {"user": _ROUTES_USER, "password": routes.password},
+        "routes": [f"nats://{_ROUTES_USER}:{routes.password}@{node}" for node in routes.nodes],
+    }
 
 
 def _user(name: str, config: NatsConfig) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from parley_mesh.settings import Found, variable
 GATEWAY = "gateway"
 BACKOFFICE = "backoffice"
 LLM_GATEWAY = "llm-gateway"
-NATS = "nats-1"
-NATS_MONITOR = "nats-monitor"
+NATS = "nats"
 POSTGRES = "postgres-1"
+EVERYONE = "all"
 MOST_REPLICAS = 32
 _RANK = (BACKOFFICE, LLM_GATEWAY, "rag", "archiver", "conversation")
 FIRST_SERVICE_PORT = 8100
@@ -77,19 +77,27 @@ def names_of(service: Service, replicas: Mapping[str, int]) -> list[str]:
 
 
 def read_replicas(text: str, services: Sequence[Service]) -> dict[str, int]:
-    """`conversation=2,rag=2` as numbers. CommandError names the pair that is wrong and what would be right."""
+    """`conversation=2,rag=2` as numbers; `all=2` is every service. CommandError names the pair that is wrong."""
     replicas: dict[str, int] = {}
     known = sorted(service.name for service in services)
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, equals, count = pair.partition("=")
         if not equals or not count.isascii() or not count.isdigit() or not 1 <= int(count) <= MOST_REPLICAS:
             raise CommandError(f"{pair!r} must be NAME=N with N from 1 to {MOST_REPLICAS}.", EXIT_USAGE)
+        if name == EVERYONE:
+            replicas |= everyone(services, int(count))
+            continue
         if name not in known:
             raise CommandError(f"There is no service {name!r}; there are {', '.join(known)}.", EXIT_USAGE)
         if name == BACKOFFICE and count != "1":
             raise CommandError("The back office stands for a third party and runs once.", EXIT_USAGE)
         replicas[name] = int(count)
     return replicas
+
+
+def everyone(services: Sequence[Service], count: int) -> dict[str, int]:
+    """`count` of each service that can run more than once."""
+    return {service.name: count for service in services if service.name != BACKOFFICE}
 
 
 def port_wishes(

@@ -72,6 +72,9 @@ class Pipe:
         self._file = os.fdopen(descriptor, "wb", buffering=0)
 
     def say(self, line: str) -> None:
+        if self._file.closed:
+            # Nobody waits any more: into the supervisor's log.
+            print(line, file=sys.stderr, flush=True)
         self._send(Message(say=line))
 
     def waiting(self, line: str) -> None:

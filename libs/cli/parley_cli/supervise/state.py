@@ -19,7 +19,10 @@ from parley_cli.supervise.home import Home, write_private
 
 
 class ChildState(msgspec.Struct):
-    """One running child. `born` with `pid` tells it from a later process with the same number."""
+    """One child. `born` with `pid` tells it from a later process with the same number.
+
+    `given_up` says why it is not started again by itself.
+    """
 
     service: str
     pid: int
@@ -27,19 +30,29 @@ class ChildState(msgspec.Struct):
     port: int
     restarts: int = 0
     since: float = 0.0
+    given_up: str = ""
 
 
 class State(msgspec.Struct):
-    """The supervisor's own pid and phase (starting, ready, stopping), the ports kept, the children."""
+    """The supervisor's own pid and phase (starting, ready, stopping), the ports kept, the children.
+
+    `scrubbed` says what the last comparison of the nodes found.
+    """
 
     pid: int
     born: float
     started: float
     phase: str = "starting"
-    url: str = ""
+    urls: list[str] = []
     nats_url: str = ""
+    scrubbed: str = ""
     ports: dict[str, int] = {}
     children: dict[str, ChildState] = {}
+
+    @property
+    def url(self) -> str:
+        """The first gateway's address; empty where there is none."""
+        return self.urls[0] if self.urls else ""
 
 
 def read(home: Home) -> State | None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from parley_cli.errors import EXIT_USAGE, CommandError
 from parley_cli.operator import connected
-from parley_cli.supervise import assembly, control, plan, ports, postgres, services, state
+from parley_cli.supervise import assembly, control, nodes, plan, ports, postgres, replicas, services, state
 from parley_cli.supervise.assembly import Assembly
-from parley_cli.supervise.intensity import Intensity
-from parley_cli.supervise.keeper import Child, Keeper
+from parley_cli.supervise.cluster import NatsCluster
+from parley_cli.supervise.intensity import Intensity, may_go_on
+from parley_cli.supervise.keeper import Child, FellTooOftenError, Keeper
 from parley_cli.supervise.process import Process
 from parley_cli.supervise.report import Report
 from parley_mesh import topology
@@ -27,6 +28,7 @@ class Supervisor:
         self._made = made
         self._report = report
         self._keepers: dict[str, Keeper] = {}
+        self._cluster = NatsCluster(made, self._keepers)
         self._gave_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
         self._hurrying = False
@@ -50,6 +52,7 @@ class Supervisor:
     async def _until_the_end(self) -> None:
         starting = asyncio.create_task(self._start_all(), name="start")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop")
+        scrubbing = asyncio.create_task(self._scrub(), name="scrub")
         try:
             ends: list[asyncio.Future[Any]] = [stopping, self._gave_up]
             await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
@@ -59,9 +62,9 @@ class Supervisor:
                 if ended.done():
                     ended.result()
         finally:
-            for task in (starting, stopping):
+            for task in (starting, stopping, scrubbing):
                 task.cancel()
-            await asyncio.gather(starting, stopping, return_exceptions=True)
+            await asyncio.gather(starting, stopping, scrubbing, return_exceptions=True)
 
     def _asked_to_stop(self) -> None:
         if self._stopping.is_set() and not self._hurrying:
@@ -84,12 +87,13 @@ class Supervisor:
         self._state.phase = "ready"
         self._write()
         self._report.say(f"Parley is ready after {time.monotonic() - began:.1f} s.")
-        self._report.ready(self._made.url)
+        self._report.ready(self._state.url)
 
     async def _foundations(self) -> list[Child]:
         if await asyncio.to_thread(postgres.prepare, self._made.cluster):
             self._report.say(f"Made a PostgreSQL cluster in {self._made.home.postgres}.")
-        return [assembly.nats_child(self._made), assembly.postgres_child(self._made)]
+        log = [assembly.nats_child(self._made, name) for name in nodes.names(self._made.nodes)]
+        return [*log, assembly.postgres_child(self._made)]
 
     async def _lay_streams(self) -> None:
         shards, settings = self._made.mesh.shards, self._made.topology
@@ -126,9 +130,33 @@ class Supervisor:
         intensity = Intensity(self._made.settings.restarts, self._made.settings.restart_window_s)
         return Keeper(child, intensity, self._write, self._give_up)
 
-    def _give_up(self, error: CommandError) -> None:
-        if not self._gave_up.done():
+    def _give_up(self, keeper: Keeper, error: CommandError) -> None:
+        if isinstance(error, FellTooOftenError) and self._state.phase == "ready" and self._goes_on_without(keeper):
+            keeper.given_up = error.spared
+            self._report.say(error.spared)
+            self._write()
+        elif not self._gave_up.done():
             self._gave_up.set_exception(error)
+
+    def _goes_on_without(self, keeper: Keeper) -> bool:
+        """OTP stops everything when a service can't be kept; here that takes all of its instances, or a majority."""
+        peers = [other for other in self._all() if other.child.service == keeper.child.service]
+        left = [other for other in peers if other is not keeper and not other.given_up]
+        return may_go_on(len(left), len(peers), majority=keeper.child.service == plan.NATS)
+
+    async def _scrub(self) -> None:
+        """Compare the copies of the log now and then, and say what is new about them."""
+        if self._made.nodes == 1 or not self._made.settings.scrub_s:
+            return
+        while True:
+            await asyncio.sleep(self._made.settings.scrub_s)
+            if self._state.phase != "ready" or self._busy.locked():
+                continue
+            said = replicas.told(await self._cluster.compare())
+            if said != self._state.scrubbed:
+                self._report.say(said)
+            self._state.scrubbed = said
+            self._write()
 
     # Stopping
 
@@ -151,7 +179,15 @@ class Supervisor:
         if self._state.phase != "ready":
             raise CommandError(f"Parley is {self._state.phase}; try again when it is ready.")
         async with self._busy:
-            return await (self._restart(order.what) if order.verb == "restart" else self._scale(order.what))
+            match order.verb:
+                case "restart":
+                    return await self._restart(order.what)
+                case "scale":
+                    return await self._scale(order.what)
+                case "mend":
+                    return await self._cluster.mend(order.what)
+                case "read_anew":
+                    return await self._cluster.read_anew(order.what)
 
     async def _restart(self, what: str) -> str:
         chosen = [keeper for keeper in self._all() if what in (keeper.child.name, keeper.child.service)]
@@ -166,8 +202,8 @@ class Supervisor:
         return f"{what} has been restarted."
 
     def _renewed(self, child: Child) -> Child:
-        if child.name == plan.NATS:
-            return assembly.nats_child(self._made)
+        if child.service == plan.NATS:
+            return assembly.nats_child(self._made, child.name)
         if child.name == plan.POSTGRES:
             return assembly.postgres_child(self._made)
         service = next(service for service in self._made.services if service.name == child.service)
@@ -198,7 +234,7 @@ class Supervisor:
         return list(self._keepers.values())
 
     def _write(self) -> None:
-        self._state.url = self._made.url
+        self._state.urls = self._made.urls
         self._state.nats_url = self._made.nats_url
         self._state.ports = self._made.ports
         self._state.children = {k.child.name: _state_of(k, k.process) for k in self._all() if k.process}
@@ -218,4 +254,6 @@ def _awaited(keepers: Sequence[Keeper]) -> str:
 
 def _state_of(keeper: Keeper, process: Process) -> state.ChildState:
     child = keeper.child
-    return state.ChildState(child.service, process.pid, process.born, child.port, keeper.restarts, keeper.since)
+    return state.ChildState(
+        child.service, process.pid, process.born, child.port, keeper.restarts, keeper.since, keeper.given_up
+    )

@@ -10,6 +10,7 @@ from parley_proto.errors import ParleyError, PermanentError
 
 FIRST_DELAY_S = 0.25
 MAX_DELAY_S = 5.0
+_UNANSWERED = {"no_responders", "timeout"}
 
 
 def acknowledge() -> Middleware:
@@ -22,7 +23,7 @@ def acknowledge() -> Middleware:
                 await _send(delivery, delivery.message.term())
             except ParleyError as error:
                 _note(delivery, error)
-                await _send(delivery, delivery.message.nak(delay=delay(delivery.attempt)))
+                await _send(delivery, delivery.message.nak(delay=delay(delivery.attempt, error.code)))
             except Exception:
                 log("parley.mesh").exception("work failed", extra={"seq": delivery.seq, "attempt": delivery.attempt})
                 await _send(delivery, delivery.message.nak(delay=delay(delivery.attempt)))
@@ -34,9 +35,14 @@ def acknowledge() -> Middleware:
     return wrap
 
 
-def delay(attempt: int) -> float:
-    """Seconds before the next attempt: doubling, bounded. `nak()` ignores the consumer's own backoff (nats.md)."""
-    return float(min(FIRST_DELAY_S * 2 ** (attempt - 1), MAX_DELAY_S))
+def delay(attempt: int, code: str = "") -> float:
+    """Seconds before the next attempt: growing, bounded. `nak()` ignores the consumer's own backoff (nats.md).
+
+    Where nobody answers, four attempts outlast the election of a new leader, which takes up to nine seconds (nats.md,
+    'Streams and limits').
+    """
+    growing = 2 * FIRST_DELAY_S * 3 ** (attempt - 1) if code in _UNANSWERED else FIRST_DELAY_S * 2 ** (attempt - 1)
+    return float(min(growing, MAX_DELAY_S))
 
 
 def _note(delivery: Delivery, error: ParleyError) -> None:

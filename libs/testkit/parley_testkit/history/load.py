@@ -27,8 +27,9 @@ Fault = Callable[["Load"], Awaitable[None]]
 class Load:
     """`customers` with `turns` moves each and then a side effect; what they say follows from `seed`.
 
-    `answer_s` is how long a customer waits for an answer before going on, `drain_s` how long all wait at the end for
-    what is still to be answered: once while the fault may last, once when it has ended.
+    `talking` is how many have not said all yet. `answer_s` is how long a customer waits for an answer before going on,
+    `drain_s` how long all wait at the end for what is still to be answered: once while the fault may last, once when
+    it has ended.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Load:
         self._answer_s = answer_s
         self._drain_s = drain_s
         self._customers: list[Customer] = []
+        self.talking = customers
 
     @property
     def accepted(self) -> int:
@@ -82,7 +84,10 @@ class Load:
 
     async def _converse(self, customer: Customer) -> None:
         """Talk, and stay for what is still to come: an impatient customer goes on before the answer is there."""
-        await customer.talk()
+        try:
+            await customer.talk()
+        finally:
+            self.talking -= 1
         await customer.wait(self._drain_s)
 
     async def _strike(self, fault: Fault) -> None:

@@ -1,34 +1,24 @@
-"""The bus in memory: the same promises as `NatsBus`, held to them by one suite (tests/contract)."""
+"""The bus in memory, without a server: `Bus` within one process, on the same log."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from parley_mesh.bus import Answerer, Appended, Headers, Listener, Stored, Streamer, Subscription, Write
+from parley_mesh.errors import from_api
+from parley_mesh.memory.log import DUPLICATE_WINDOW_S, MemoryLog, RefusedError
+from parley_mesh.memory.wildcards import matches
 from parley_proto.envelope import MSG_ID, now_ms
-from parley_proto.errors import AmbiguousCommitError, ConflictError, TransientError
-
-
-def matches(pattern: str, subject: str) -> bool:
-    """NATS's wildcards: `*` is one token, `>` the rest (one or more)."""
-    wanted, found = pattern.split("."), subject.split(".")
-    for index, token in enumerate(wanted):
-        if token == ">":
-            return len(found) > index
-        if index >= len(found) or token not in ("*", found[index]):
-            return False
-    return len(wanted) == len(found)
+from parley_proto.errors import AmbiguousCommitError, TransientError
 
 
 class MemoryBus:
-    """`Bus` within one process. `serve` stands in for a service on the other side."""
+    """`Bus` within one process. `serve` stands in for a service on the other side; `clock` gives milliseconds."""
 
-    def __init__(self) -> None:
-        self._stored: list[Stored] = []
-        self._seq = 0
-        self._ids: dict[str, int] = {}
+    def __init__(self, clock: Callable[[], int] = now_ms, *, duplicate_window_s: float = DUPLICATE_WINDOW_S) -> None:
+        self._log = MemoryLog(clock, duplicate_window_s=duplicate_window_s)
         self._listeners: dict[str, tuple[str, Listener]] = {}
         self._answerers: dict[str, Answerer] = {}
         self._streamers: dict[str, Streamer] = {}
@@ -41,7 +31,8 @@ class MemoryBus:
 
     def everything(self, subject: str = ">") -> list[Stored]:
         """All that is stored on `subject`, oldest first."""
-        return [stored for stored in self._stored if matches(subject, stored.subject)]
+        self._log.tick()
+        return [stored for stored in self._log.after(0) if matches(subject, stored.subject)]
 
     async def publish(self, subject: str, data: bytes, headers: Headers | None = None) -> None:
         for pattern, listener in list(self._listeners.values()):
@@ -51,28 +42,20 @@ class MemoryBus:
     async def append(
         self, subject: str, data: bytes, *, msg_id: str = "", expect: int | None = None, headers: Headers | None = None
     ) -> Appended:
-        known = self._ids.get(msg_id) if msg_id else None
-        if known is not None:
-            return Appended(known, True)
-        write = Write(subject, data, dict(headers or {}) | ({MSG_ID: msg_id} if msg_id else {}), expect)
-        return Appended(await self.commit([write]), False)
+        named = dict(headers or {}) | ({MSG_ID: msg_id} if msg_id else {})
+        return self._write([Write(subject, data, named, expect)])
 
     async def commit(self, batch: list[Write]) -> int:
-        for write in batch:
-            self._check(write)
-        for write in batch:
-            self._store(write)
-        return self._seq
+        return self._write(batch).seq
 
     async def last(self, subject: str) -> Stored | None:
-        found = self.everything(subject)
-        return found[-1] if found else None
+        return self._log.last(subject)
 
     async def next(self, subject: str, after: int) -> Stored | None:
-        return next((stored for stored in self.everything(subject) if stored.seq > after), None)
+        return self._log.next(subject, after)
 
     async def at(self, seq: int) -> Stored | None:
-        return next((stored for stored in self._stored if stored.seq == seq), None)
+        return self._log.at(seq)
 
     async def request(self, subject: str, data: bytes, *, timeout: float, headers: Headers | None = None) -> bytes:
         answer = self._answerers.get(subject)
@@ -104,20 +87,11 @@ class MemoryBus:
         self._listeners[key] = (subject, listener)
         return _Listening(self._listeners, key)
 
-    def _check(self, write: Write) -> None:
-        last = self.everything(write.subject)
-        if write.expect is not None and write.expect != (last[-1].seq if last else 0):
-            raise ConflictError(f"Somebody else has written {write.subject} since it was read.")
-        if write.headers.get(MSG_ID) in self._ids:
-            raise AmbiguousCommitError(f"A message of the batch that ends with {write.subject} is already in the log.")
-
-    def _store(self, write: Write) -> None:
-        self._seq += 1
-        if write.headers.get("Nats-Rollup") == "sub":
-            self._stored = [stored for stored in self._stored if stored.subject != write.subject]
-        if MSG_ID in write.headers:
-            self._ids[write.headers[MSG_ID]] = self._seq
-        self._stored.append(Stored(write.subject, self._seq, write.data, dict(write.headers), now_ms()))
+    def _write(self, batch: list[Write]) -> Appended:
+        try:
+            return self._log.write(batch)
+        except RefusedError as error:
+            raise from_api(batch[-1].subject, error.code, error.description) from error
 
 
 class _Listening:
