@@ -65,16 +65,18 @@ class Log(MemoryBus):
         return await super().append(subject, data, msg_id=msg_id, expect=expect, headers=headers)
 
     async def commit(self, batch: list[Write]) -> int:
-        first = self._seq + 1
         last = await super().commit(batch)
-        for stored in [stored for stored in self.everything(subjects.ALL_OUT) if stored.seq >= first]:
-            if self.hub:
+        for stored in self.everything(subjects.ALL_OUT):
+            if self.hub and stored.seq > last - len(batch):
                 asyncio.get_running_loop().call_soon(self.hub.shown, stored)
         return last
 
     def forget(self, subject: str, up_to: int) -> None:
         """As the archiver purges what it has."""
-        self._stored = [stored for stored in self._stored if stored.subject != subject or stored.seq > up_to]
+        for stored in self.everything(subject):
+            if stored.seq <= up_to:
+                del self._log._stored[stored.seq]
+                self._log._subjects[subject].remove(stored.seq)
 
 
 class Owner:
@@ -143,6 +145,7 @@ class Owner:
             model="sample",
             offline=True,
             final=True,
+            answers=[line.message_id for line in self.state.queue] if self.state else [],
         )
         await self.show(msgspec.structs.replace(shown, **changes), queue=[])
         return turn

@@ -98,7 +98,7 @@ async def test_beyond_the_duplicate_window_the_owner_still_remembers(house: Hous
     first = await answered(house, owner)
     log = house.bus
     assert isinstance(log, Log)
-    log._ids.clear()
+    log._log._ids.clear()
     again = await Run(house, [user("I was charged twice")]).post()
     assert again.screen.texts() == first.screen.texts()
     assert len(await owner.entries()) == 1
@@ -118,7 +118,7 @@ async def test_a_message_during_a_turn_gets_the_answer_of_the_next(house: House)
     waiting = owner.state.queue
     await owner.show(queue=[*queue, *waiting])
     turn = "t" + "2" * 32
-    await owner.answer("One.", turn)
+    await owner.answer("One.", turn, answers=[line.message_id for line in queue])
     await owner.show(queue=waiting)
     await owner.answer("Two.")
     assert "One." in (await one).screen.texts().values()

@@ -307,6 +307,36 @@ async def test_a_client_that_never_reads_is_cut_off_and_costs_nobody_else(house:
     assert not house.door.guests
 
 
+async def test_a_client_that_stalls_is_cut_off_even_when_nothing_more_is_said(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley_gateway.ws.STUCK_S", 0.5)
+    async with house.client() as writer:
+        await writer.say("Hello")
+        owner = house.owner(writer.thread)
+        await owner.echo()
+        (here,) = house.door.guests
+        raw = await Raw.to(house)
+        raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        raw.say({"type": "hello", "ticket": await house.ticket(), "threadId": writer.thread})
+        async with asyncio.timeout(WAIT_S):
+            while len(house.door.guests) < 2:
+                await asyncio.sleep(0.01)
+        (stalled,) = {*house.door.guests} - {here}
+        answered = 0
+        async with asyncio.timeout(3 * WAIT_S):
+            # The system's own buffers have to be full first; each answer reaches the other reader at once.
+            while not len(stalled._outbox):  # type: ignore[attr-defined]
+                await owner.answer(f"{answered} " + "word " * 1500)
+                await writer.until("RUN_FINISHED")
+                answered += 1
+        async with asyncio.timeout(WAIT_S):
+            while house.door.seats.taken == 2 or open_sockets(house) > 1:
+                await asyncio.sleep(0.01)
+        raw.writer.close()
+        assert len(writer.screen.texts()) == answered
+
+
 async def test_a_client_that_reads_slowly_gets_every_word_in_fewer_events(house: House) -> None:
     async with house.client() as fast:
         await fast.say("Hello")

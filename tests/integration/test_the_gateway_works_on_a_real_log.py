@@ -12,46 +12,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-import pytest
-from gateway_fixtures import SHARDS, WAIT_S, Client, House, Owner, Run, user
+from gateway_fixtures import SHARDS, WAIT_S, Client, Owner, Run, user
+from gateway_on_nats import gateway, server
 from websockets.asyncio.client import connect
 
-from parley_gateway.app import build
 from parley_gateway.domain import thread_conversation
 from parley_gateway.settings import Settings
-from parley_mesh import topology
-from parley_mesh.health import HealthServer
 from parley_mesh.jetstream import NatsBus
-from parley_mesh.runner import Mesh
-from parley_mesh.settings import MeshSettings
 from parley_testkit.nats_server import PASSWORD, NatsServer, free_port
 
-
-@pytest.fixture
-async def server() -> AsyncIterator[NatsServer]:
-    async with NatsServer() as server:
-        await topology.apply(await server.connect(), ["billing"], shards=SHARDS)
-        yield server
-
-
-@asynccontextmanager
-async def gateway(server: NatsServer, settings: Settings | None = None) -> AsyncIterator[House]:
-    """A gateway under its own user; the scripted owner writes as the conversation service."""
-    client = await server.connect("gateway")
-    mesh_settings = MeshSettings(nats_url=server.url, shards=SHARDS, drain_s=4)
-    mesh = Mesh("gateway", mesh_settings, NatsBus(client), client, "gateway-1")
-    service = await build(settings or Settings(), mesh)
-    http = HealthServer("127.0.0.1", 0, service.ready, service.http)
-    await http.start()
-    owner_bus = NatsBus(await server.connect("operator"))
-    house = House(http, owner_bus)
-    await house.listening()
-    try:
-        yield house
-    finally:
-        await service.drain()
-        await house.close()
-        await service.close()
+__all__ = ["server"]
 
 
 async def test_a_message_and_its_answer_go_through_a_real_log(server: NatsServer) -> None:

@@ -204,6 +204,10 @@ def test_an_origin_is_the_pages_own_or_on_the_list(origin: str | None, allowed: 
         (Settings(auth="jwt", jwt_secret=SECRET, jwt_public_key="x"), "not both"),
         (Settings(ticket_secret="short"), "PARLEY_GATEWAY_TICKET_SECRET"),
         (Settings(demo_customers=0), "PARLEY_GATEWAY_DEMO_CUSTOMERS"),
+        (Settings(max_unanswered=0), "MAX_UNANSWERED"),
+        (Settings(tenant_messages_per_minute=0), "TENANT_MESSAGES_PER_MINUTE"),
+        (Settings(new_chat_share=0), "NEW_CHAT_SHARE"),
+        (Settings(new_chat_share=1.5), "NEW_CHAT_SHARE"),
     ],
 )
 def test_settings_that_can_not_work_are_named(settings: Settings, named: str) -> None:

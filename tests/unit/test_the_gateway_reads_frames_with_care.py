@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from parley_gateway import domain, frames
 from parley_gateway.domain import Bucket, Buckets, Seats, Session, answered_at, still_waiting, too_deep
-from parley_proto.conversation import Checkpoint, MessageShown, OpenTurn, OwnerChanged, RunEnded, Shown
-from parley_proto.envelope import Identity, digest
+from parley_proto.conversation import Checkpoint, MessageShown, OpenTurn, RunEnded, Shown
+from parley_proto.envelope import Identity
 from parley_proto.errors import ParleyError, PermanentError
 from parley_proto.specialist import Line
 
@@ -199,29 +199,24 @@ def said(name: str) -> MessageShown:
     return MessageShown(name, "customer", "Hello", 0)
 
 
-def answer(name: str) -> MessageShown:
-    return MessageShown(name, "assistant", "Yes", 0, turn_id=name, final=True)
+def answer(name: str, *answers: str) -> MessageShown:
+    return MessageShown(name, "assistant", "Yes", 0, turn_id=name, final=True, answers=list(answers))
 
 
 def numbered(*entries: Shown) -> list[tuple[int, Shown]]:
     return list(enumerate(entries, start=1))
 
 
-def test_what_arrives_during_a_turn_is_answered_by_the_next() -> None:
-    shown = numbered(said("m-1"), said("m-2"), answer("a"), said("m-3"), answer("b"))
-    assert answered_at("c", shown, "m-1") == 3
-    assert answered_at("c", shown, "m-2") == 5
-    assert answered_at("c", shown, "m-3") == 0
+def test_a_message_is_answered_by_what_names_it_whenever_it_was_sent() -> None:
+    shown = numbered(said("m-1"), said("m-2"), answer("a", "m-1"), said("m-3"), answer("b", "m-2", "m-4"))
+    assert answered_at(shown, "m-1") == 3
+    assert answered_at(shown, "m-2") == 5
+    assert answered_at(shown, "m-3") == 0
 
 
-def test_a_choice_of_the_customers_takes_all_along() -> None:
-    chosen = OwnerChanged("escalation", "billing", 2, "customer_choice", 0)
-    shown = numbered(said("m-1"), said("m-2"), chosen, answer("a"))
-    assert answered_at("c", shown, "m-2") == 4
-
-
-def test_a_cancelled_turn_answers_and_so_does_a_refusal() -> None:
-    busy = MessageShown(digest("c", "m-2", "own"), "assistant", "Later", 0)
-    shown = numbered(said("m-1"), said("m-2"), busy, RunEnded("t1", "cancelled", 0))
-    assert answered_at("c", shown, "m-1") == 4
-    assert answered_at("c", shown, "m-2") == 3
+def test_a_cancelled_turn_answers_and_so_does_a_refusal_but_not_an_interruption() -> None:
+    busy = MessageShown("own", "assistant", "Later", 0, answers=["m-2"])
+    cancelled, interrupted = RunEnded("t1", "cancelled", 0, ["m-1"]), RunEnded("t0", "interrupted", 0)
+    shown = numbered(said("m-1"), interrupted, said("m-2"), busy, cancelled)
+    assert answered_at(shown, "m-1") == 5
+    assert answered_at(shown, "m-2") == 4

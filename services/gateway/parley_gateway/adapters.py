@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from parley_mesh.archive import recall
 from parley_mesh.bus import Appended, Bus, Stored
 from parley_mesh.telemetry import inject, log
 from parley_proto import subjects
@@ -17,43 +20,73 @@ from parley_proto.errors import PermanentError, StreamFullError, TransientError
 T = TypeVar("T")
 FIRST_ENTRIES = 10
 READ_S = 5.0
+# When thousands come at once their reads wait here, where they cost nothing, and not in the server's queue,
+# which drops them all when it is full.
+READS_AT_ONCE = 64
+# A broken connection is mostly back sooner; after that nobody is kept waiting for it.
+LOST_S = 3.0
+# After that somebody has to try again: whoever is not told that this instance is ready will not.
+FULL_S = 5.0
 DROP = "parley.drop"
 
 
 class Conversations:
-    """Reads and writes of one log. Every method raises TransientError when the mesh does not answer in time."""
+    """Reads and writes of one log. Every method raises TransientError when the mesh does not answer in time.
+
+    `lost_for` says for how many seconds the connection to it has been lost.
+    """
 
     def __init__(self, bus: Bus, shards: int, accept_s: float) -> None:
         self._bus = bus
         self._shards = shards
         self._accept_s = accept_s
+        self.lost_for: Callable[[], float] = lambda: 0.0
+        self._full_at = 0.0
+        self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
     async def accept(self, conversation: str, entry: Entry, msg_id: str) -> Appended:
         """Store `entry`, trying again with the same id for `accept_s`; StreamFullError at once when the log is full."""
         subject = subjects.conv(conversation, self._shards)
         data, headers = encode(entry), inject()
-        return await self._again(
-            lambda: self._bus.append(subject, data, msg_id=msg_id, headers=headers), self._accept_s
-        )
+        try:
+            appended = await self._again(
+                lambda: self._bus.append(subject, data, msg_id=msg_id, headers=headers), self._accept_s
+            )
+        except StreamFullError:
+            self._full_at = time.monotonic()
+            raise
+        self._full_at = 0.0
+        return appended
+
+    @property
+    def full(self) -> bool:
+        """True while the log has no room: when it last refused for that a moment ago and has taken nothing since."""
+        return bool(self._full_at) and time.monotonic() - self._full_at < FULL_S
 
     async def message_at(self, seq: int) -> CustomerMessage | None:
         """The customer's message at `seq`, None when it is no longer in the log."""
-        stored = await self._again(lambda: self._bus.at(seq), READ_S)
+        stored = await self._read(lambda: self._bus.at(seq))
         entry = _entry(stored) if stored else None
         return entry if isinstance(entry, CustomerMessage) else None
 
     async def checkpoint(self, conversation: str) -> Checkpoint | None:
-        stored = await self._again(lambda: self._bus.last(subjects.checkpoint(conversation)), READ_S)
-        if stored is None or not stored.data:
+        """The owner's newest state, from the archive where it has left the log; an erased one is nobody's."""
+        stored = await self._read(lambda: self._bus.last(subjects.checkpoint(conversation)))
+        if stored is None:
             return None
+        if not stored.data:
+            # Not among the reads of the log: an archive that is slow must not take their places.
+            return await self._again(lambda: recall(self._bus, conversation, stored), READ_S)
         found: Checkpoint = decode(stored.data, Checkpoint)
         return found
 
     async def owner(self, conversation: str) -> Identity | None:
         """Whose conversation it is: the checkpoint says, or before there is one the first that was said in it."""
         checkpoint = await self.checkpoint(conversation)
-        if checkpoint:
-            return checkpoint.identity
+        return checkpoint.identity if checkpoint else await self.first_speaker(conversation)
+
+    async def first_speaker(self, conversation: str) -> Identity | None:
+        """Whose conversation it is as long as it has no checkpoint."""
         subject, after = subjects.conv(conversation, self._shards), 0
         for _ in range(FIRST_ENTRIES):
             stored = await self._next(subject, after)
@@ -65,19 +98,31 @@ class Conversations:
             after = stored.seq
         return None
 
-    async def last_seq(self, conversation: str) -> int:
-        """The highest number that a client can have seen: of what was shown, or of what it sent itself."""
-        shown = await self._again(lambda: self._bus.last(subjects.out(conversation)), READ_S)
-        sent = await self._again(lambda: self._bus.last(subjects.conv(conversation, self._shards)), READ_S)
-        return max(shown.seq if shown else 0, sent.seq if sent else 0)
+    async def last_shown(self, conversation: str) -> int:
+        """The number of the newest entry that was shown, 0 when there is none."""
+        stored = await self._read(lambda: self._bus.last(subjects.out(conversation)))
+        return stored.seq if stored else 0
+
+    async def last_sent(self, conversation: str) -> int:
+        """The number of the newest entry that was logged, 0 when there is none; a client knows those of its own."""
+        stored = await self._read(lambda: self._bus.last(subjects.conv(conversation, self._shards)))
+        if stored is None:
+            # All that a retired conversation leaves in the log is younger than anything that was seen of it.
+            stored = await self._read(lambda: self._bus.last(subjects.checkpoint(conversation)))
+        return stored.seq if stored else 0
 
     async def has(self, seq: int) -> bool:
-        return await self._again(lambda: self._bus.at(seq), READ_S) is not None
+        return await self._read(lambda: self._bus.at(seq)) is not None
 
-    async def shown_after(self, conversation: str, after: int) -> AsyncIterator[tuple[int, Shown]]:
-        """What was shown since `after`, oldest first; ends where the log ends now."""
+    async def shown_after(
+        self, conversation: str, after: int, last: int | None = None
+    ) -> AsyncIterator[tuple[int, Shown]]:
+        """What was shown since `after`, oldest first; ends with the entry `last`, or where the log ends now."""
         subject = subjects.out(conversation)
-        while stored := await self._next(subject, after):
+        while last is None or after < last:
+            stored = await self._next(subject, after)
+            if stored is None:
+                return
             after = stored.seq
             try:
                 yield stored.seq, decode(stored.data, Shown)
@@ -85,24 +130,47 @@ class Conversations:
                 log("parley.gateway").warning("entry not understood", extra={"seq": after, "reason": error.message})
 
     async def _next(self, subject: str, after: int) -> Stored | None:
-        return await self._again(lambda: self._bus.next(subject, after), READ_S)
+        return await self._read(lambda: self._bus.next(subject, after))
+
+    async def _read(self, call: Callable[[], Awaitable[T]]) -> T:
+        async def one_of_many() -> T:
+            async with self._reading:
+                return await call()
+
+        return await self._again(one_of_many, READ_S)
 
     async def _again(self, call: Callable[[], Awaitable[T]], seconds: float) -> T:
+        # Retrying has its price even where the first try does it: more than the call itself.
+        try:
+            return await self._try(call)
+        except TransientError as error:
+            if not self._worth_another_try(error):
+                raise
+        return await self._retried(call, seconds)
+
+    async def _retried(self, call: Callable[[], Awaitable[T]], seconds: float) -> T:
         retrying = AsyncRetrying(
             stop=stop_after_delay(seconds),
             wait=wait_random_exponential(multiplier=0.05, max=2.0),
-            retry=retry_if_exception(_worth_another_try),
+            retry=retry_if_exception(self._worth_another_try),
             reraise=True,
         )
 
         async def once() -> T:
-            return await call()
+            return await self._try(call)
 
         return await retrying(once)
 
+    async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
+        if self._is_lost():
+            raise TransientError("The connection to NATS is lost.", code="nats")
+        return await call()
 
-def _worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, TransientError) and not isinstance(error, StreamFullError)
+    def _worth_another_try(self, error: BaseException) -> bool:
+        return isinstance(error, TransientError) and not isinstance(error, StreamFullError) and not self._is_lost()
+
+    def _is_lost(self) -> bool:
+        return self.lost_for() > LOST_S
 
 
 def _entry(stored: Stored) -> Any:

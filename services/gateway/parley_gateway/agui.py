@@ -7,6 +7,7 @@ TEXT_MESSAGE_START for their message (chat-protocol.md); a stock client would ap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from parley_gateway import events
@@ -46,6 +47,7 @@ class Translator:
         self._seq = 0
         self._turn = ""
         self._attempt = 0
+        self._changes = 0
         self._draft: Draft | None = None
         self._steps: dict[str, None] = {}
         self._calls: dict[str, None] = {}
@@ -95,6 +97,16 @@ class Translator:
 
     def notice(self, notice: Notice) -> list[Said]:
         self._notice(notice.notice_id, notice.text, notice.severity, 0)
+        return self._take()
+
+    def degraded(self, parts: Sequence[str]) -> list[Said]:
+        """What does not work just now; nothing when all is well again."""
+        alone = not self._run
+        self._changes += 1
+        self._open(f"condition-{self._seq}-{self._changes}")
+        self._say(events.custom("parley.degraded", {"parts": list(parts)}))
+        if alone:
+            self._close("")
         return self._take()
 
     def reset(self, messages: list[dict[str, Any]], owner: str, epoch: int, seq: int) -> list[Said]:
@@ -183,7 +195,7 @@ class Translator:
         if self._fixed:
             self._say(events.custom("parley.run_ended", {"turnId": entry.turn_id, "reason": entry.reason}), seq)
         else:
-            self._finish(entry.reason, seq)
+            self._finish(entry.reason, seq, entry.answers)
 
     def _follow(self, item: Live) -> None:
         """Make `item`'s turn and attempt the current ones, and its run an open one."""
@@ -267,8 +279,8 @@ class Translator:
         self._drop_work()
         self._turn, self._attempt = "", 0
 
-    def _finish(self, cancelled: str = "", seq: int = 0) -> None:
-        self._say(events.run_finished(self._thread, self._run, cancelled=cancelled), seq)
+    def _finish(self, cancelled: str = "", seq: int = 0, answers: Sequence[str] = ()) -> None:
+        self._say(events.run_finished(self._thread, self._run, cancelled=cancelled, answers=answers), seq)
         self._run = ""
 
     def _drop_work(self) -> None:

@@ -10,9 +10,11 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from parley_gateway import domain, http
+from parley_gateway import domain, http, metrics
 from parley_gateway.adapters import Conversations, offer_drop
+from parley_gateway.admission import Admission
 from parley_gateway.auth import Authenticator, Tickets
+from parley_gateway.condition import Condition
 from parley_gateway.domain import MAX_BODY, Buckets, Seats
 from parley_gateway.handlers import Door
 from parley_gateway.hub import Hub
@@ -39,11 +41,15 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
     board = NoticeBoard(mesh.client, hub.notice)
     door = make_door(settings, mesh.bus, hub, tenant=mesh.settings.tenant, shards=mesh.settings.shards)
     door.in_force = board.in_force
+    condition = Condition(settings.expected(), lambda: mesh.client.is_connected, hub.condition)
+    door.conversations.lost_for = condition.lost_for
     # The port is open before `start`: nobody may join who would not hear what happens next.
     await tail.open()
     await board.open()
+    await condition.open(mesh.bus.listen)
 
     async def close() -> None:
+        await condition.close()
         await tail.close()
         await board.close()
 
@@ -52,16 +58,24 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
         await drain(door, mesh.settings.drain_s - GOODBYE_S)
 
     return Service(
-        ready=lambda: "gateway is draining." if door.draining else "",
+        ready=door.unable,
+        notes=condition.notes,
         drain=say_goodbye,
         close=close,
-        stats=lambda: {"connections": len(door.guests), "conversations": hub.open_rooms},
+        stats=lambda: {
+            "connections": len(door.guests),
+            "conversations": hub.open_rooms,
+            "unanswered": len(door.admission),
+        },
         http=make_app(door),
     )
 
 
 def make_door(settings: Settings, bus: Bus, hub: Hub, *, tenant: str, shards: int) -> Door:
     """What the connections share; takes any bus."""
+    admission = Admission(settings.max_unanswered, settings.new_chat_share, settings.stall_s)
+    hub.unanswered = admission
+    metrics.UNANSWERED.set_function(admission.__len__)
     return Door(
         settings=settings,
         conversations=Conversations(bus, shards, settings.accept_s),
@@ -70,6 +84,8 @@ def make_door(settings: Settings, bus: Bus, hub: Hub, *, tenant: str, shards: in
         tickets=Tickets(settings.ticket_secret, settings.ticket_s),
         seats=Seats(settings.max_sockets, settings.max_sockets_per_principal),
         buckets=Buckets(settings.messages_per_minute),
+        tenants=Buckets(settings.tenant_messages_per_minute),
+        admission=admission,
         in_force=_no_notices,
         origins=domain.origins(settings.origins),
     )

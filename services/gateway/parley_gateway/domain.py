@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from parley_proto.conversation import MAX_TEXT_BYTES, Checkpoint, MessageShown, OwnerChanged, RunEnded, Shown
+from parley_proto.conversation import MAX_TEXT_BYTES, Checkpoint, MessageShown, RunEnded, Shown
 from parley_proto.envelope import Identity, digest
 from parley_proto.errors import PermanentError
 
@@ -136,25 +136,11 @@ def still_waiting(checkpoint: Checkpoint | None, log_seq: int, message: str) -> 
     return message not in checkpoint.recent and checkpoint.last_in_seq < log_seq
 
 
-def answered_at(conversation: str, shown: Iterable[tuple[int, Shown]], message: str) -> int:
-    """The seq of the entry that answered `message`, 0 when none of `shown` did.
-
-    What arrives during a turn is answered together by the next one; a choice of the customer's takes all along.
-    """
-    current: set[str] = set()
-    queued: set[str] = set()
-    refusal = digest(conversation, message, "own")
+def answered_at(shown: Iterable[tuple[int, Shown]], message: str) -> int:
+    """The seq of the entry that ended the wait for `message`, 0 when none of `shown` did."""
     for seq, entry in shown:
-        if isinstance(entry, MessageShown) and entry.role == "customer":
-            (queued if current else current).add(entry.message_id)
-        elif isinstance(entry, OwnerChanged) and entry.reason == "customer_choice":
-            current, queued = {"", *current, *queued}, set()
-        elif isinstance(entry, MessageShown) and entry.message_id == refusal:
+        if isinstance(entry, MessageShown | RunEnded) and message in entry.answers:
             return seq
-        elif isinstance(entry, RunEnded) or (isinstance(entry, MessageShown) and entry.final):
-            if message in current:
-                return seq
-            current, queued = queued, set()
     return 0
 
 

@@ -5,6 +5,7 @@ The types are those of the protocol's version 1.0 (PyPI `ag-ui-protocol`); tests
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -25,10 +26,12 @@ def run_started(thread: str, run: str) -> Event:
     return {"type": "RUN_STARTED", "threadId": thread, "runId": run}
 
 
-def run_finished(thread: str, run: str, *, cancelled: str = "") -> Event:
+def run_finished(thread: str, run: str, *, cancelled: str = "", answers: Sequence[str] = ()) -> Event:
+    """`cancelled` says why a run ends without a message, `answers` which messages stay without one for good."""
     event: Event = {"type": "RUN_FINISHED", "threadId": thread, "runId": run}
     if cancelled:
-        event |= {"outcome": {"type": "cancelled"}, "metadata": {"parley": {"reason": cancelled}}}
+        known = {"reason": cancelled} | ({"answers": list(answers)} if answers else {})
+        event |= {"outcome": {"type": "cancelled"}, "metadata": {"parley": known}}
     return event
 
 
@@ -107,6 +110,8 @@ def facts(message: MessageShown) -> dict[str, Any]:
         "offline": message.offline,
         "citations": msgspec.to_builtins(message.citations),
         "at": message.at,
+        "epoch": message.epoch,
+        "answers": list(message.answers),
     }
     return {name: value for name, value in known.items() if value}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -175,14 +176,16 @@ def encode(frame: dict[str, Any]) -> str:
     return _encoder.encode(frame).decode()
 
 
-def welcome(thread: str, resume: str, settings: Settings) -> dict[str, Any]:
+def welcome(thread: str, resume: str, settings: Settings, degraded: Sequence[str] = ()) -> dict[str, Any]:
+    """`degraded` names what does not work just now; a CUSTOM event `parley.degraded` tells of each change."""
     limits = {
         "maxFrameBytes": MAX_FRAME,
         "maxContentBytes": MAX_TEXT_BYTES,
         "maxDepth": MAX_DEPTH,
         "messagesPerMinute": settings.messages_per_minute,
     }
-    return {"type": "welcome", "threadId": thread, "heartbeatMs": HEARTBEAT_MS, "limits": limits, "resume": resume}
+    frame = {"type": "welcome", "threadId": thread, "heartbeatMs": HEARTBEAT_MS, "limits": limits, "resume": resume}
+    return frame | {"degraded": list(degraded)}
 
 
 def ack(client_id: str, message: str, seq: int, *, duplicate: bool) -> dict[str, Any]:

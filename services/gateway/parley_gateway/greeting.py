@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from parley_gateway import frames, handlers
+from parley_gateway import frames, refusals
 from parley_gateway.domain import Session
 from parley_gateway.frames import BadFrame, Hello
 from parley_gateway.handlers import Door
@@ -27,8 +27,8 @@ class TurnedAway(Exception):
 
 def unavailable(error: ParleyError) -> TurnedAway:
     """For a failure behind the door: come again later."""
-    code, sentence = handlers.public_code(error), handlers.public_message(error)
-    return TurnedAway(frames.OVERLOAD, code, sentence, handlers.retry_after(error))
+    code, sentence = refusals.public_code(error), refusals.public_message(error)
+    return TurnedAway(frames.OVERLOAD, code, sentence, refusals.retry_after(error))
 
 
 async def hello(socket: Socket, seconds: float) -> Hello:
@@ -55,28 +55,34 @@ def admit(door: Door, first: Hello) -> Session:
         raise TurnedAway(frames.POLICY, error.code, error.message) from error
     if not door.seats.claim(session):
         sentence = "Too many connections of yours are open; close some."
-        raise TurnedAway(frames.OVERLOAD, "overloaded", sentence, handlers.OVERLOADED_MS)
+        raise TurnedAway(frames.OVERLOAD, "overloaded", sentence, refusals.jittered(refusals.OVERLOADED_MS))
     return session
 
 
-async def conversation_of(door: Door, first: Hello, session: Session) -> str:
-    """The conversation that `first` names, if it is the session's own, or a new id. Nothing is stored yet."""
+def conversation_of(first: Hello) -> str:
+    """The conversation that `first` names, or a new id. Nothing is stored yet."""
+    return new_id("c") if first.threadId is None else first.threadId
+
+
+async def resume_of(door: Door, first: Hello, session: Session) -> Resume | None:
+    """How to go on with a known conversation, None for a new one. The reader must have joined already.
+
+    TurnedAway when it is not the session's own, or when the client names a place beyond its end.
+    """
     if first.threadId is None:
-        return new_id("c")
-    identity = await door.conversations.owner(first.threadId)
+        return None
+    # When thousands come back at once, some are welcomed soon instead of all late.
+    async with door.resuming:
+        return await _resume(door, Resume(door.conversations, first.threadId, first.since), first.threadId, session)
+
+
+async def _resume(door: Door, resume: Resume, thread: str, session: Session) -> Resume:
+    identity = await resume.speaker()
     if identity is None or not session.owns(identity):
         # The same answer for both, so that ids can't be tried out.
         raise TurnedAway(frames.POLICY, "unknown_conversation", "There is no such conversation of yours.")
-    return first.threadId
-
-
-async def resume_of(door: Door, first: Hello) -> Resume | None:
-    """How to go on with a known conversation, None for a new one. The reader must have joined already."""
-    if first.threadId is None:
-        return None
-    if first.since and first.since > await door.conversations.last_seq(first.threadId):
+    if await resume.beyond_the_end():
         raise TurnedAway(frames.BAD_SEQ, "bad_seq", "since is beyond the end of this conversation.")
-    resume = Resume(door.conversations, first.threadId, first.since)
     await resume.look()
-    door.hub.owned_by(first.threadId, resume.owner)
+    door.hub.owned_by(thread, resume.owner)
     return resume

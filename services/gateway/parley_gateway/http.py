@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import resources
 from pathlib import PurePosixPath
@@ -18,16 +18,17 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
-from parley_gateway import handlers, metrics
+from parley_gateway import handlers, metrics, refusals
 from parley_gateway.adapters import dropper
-from parley_gateway.domain import ANONYMOUS, MAX_BODY, Session
+from parley_gateway.domain import ANONYMOUS, MAX_BODY
 from parley_gateway.handlers import Door
 from parley_gateway.run import Run, conversation_of, read_input
 from parley_mesh.endpoints import version_of
 from parley_mesh.telemetry import log
 from parley_proto.errors import ParleyError, PermanentError
 
-STATUS = {"unauthorized": 401, "bad_origin": 403, "too_large": 413, "rate_limited": 429}
+STATUS = {"unauthorized": 401, "bad_origin": 403, "too_slow": 408, "too_large": 413}
+BODY_S = 15.0
 BUSY = ("overloaded", "unavailable", "restart")
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 AnyRequest = Request[Any, Any, State]
@@ -54,11 +55,12 @@ PAGE_HEADERS = {
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-class Problem(msgspec.Struct):
-    """Why a request was refused: a stable code and one sentence."""
+class Problem(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Why a request was refused: a stable code, one sentence, and when another try makes sense."""
 
     code: str
     message: str
+    retry_after_ms: int = 0
 
 
 class Ticket(msgspec.Struct, rename="camel"):
@@ -80,6 +82,7 @@ _PROBLEMS = {
     400: ResponseSpec(Problem, description="The request is not one that can be answered."),
     401: ResponseSpec(Problem, description="Sign in first."),
     403: ResponseSpec(Problem, description="This origin may not connect."),
+    408: ResponseSpec(Problem, description="The body came too slowly."),
     413: ResponseSpec(Problem, description="Too large."),
     429: ResponseSpec(Problem, description="Too much at once; see Retry-After."),
     503: ResponseSpec(Problem, description="Full, stopping, or the mesh can't be reached; see Retry-After."),
@@ -93,7 +96,8 @@ async def tickets(
     door: Door = request.app.state.door
     _check(door, request)
     session = door.auth.session(authorization)
-    _within_rate(door, session, "ticket")
+    if session.principal != ANONYMOUS:
+        handlers.within_rate(door, session, "")
     return Ticket(door.tickets.issue(session), door.tickets.lifetime_ms)
 
 
@@ -112,7 +116,7 @@ async def agui(
     session = door.auth.session(authorization)
     asked = read_input(await _body(request))
     conversation = await conversation_of(door, session, asked.threadId)
-    _within_rate(door, session, conversation)
+    handlers.within_rate(door, session, conversation)
     run = Run(door, conversation, asked, dropper(dict(request.scope)))
     await run.open(session)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -145,11 +149,22 @@ def refused(request: AnyRequest, error: Exception) -> Response[Problem]:
     if not isinstance(error, ParleyError):
         log("parley.gateway").error("request failed", exc_info=error)
         return Response(Problem("internal", "Parley failed on this request."), status_code=500)
-    code, retry_ms = handlers.public_code(error), handlers.retry_after(error) or handlers.OVERLOADED_MS
+    code, status = refusals.public_code(error), _status(error)
     metrics.REFUSED.labels(code).inc()
-    status = 503 if code in BUSY else STATUS.get(code, 400)
-    headers = {"Retry-After": str(-(-retry_ms // 1000))} if status in (429, 503) else {}
-    return Response(Problem(code, handlers.public_message(error)), status_code=status, headers=headers)
+    sentence = refusals.public_message(error)
+    if status not in (429, 503):
+        return Response(Problem(code, sentence), status_code=status)
+    retry_ms = refusals.retry_after(error) or refusals.jittered(refusals.OVERLOADED_MS)
+    headers = {"Retry-After": str(-(-retry_ms // 1000))}
+    return Response(Problem(code, sentence, retry_ms), status_code=status, headers=headers)
+
+
+def _status(error: ParleyError) -> int:
+    """429 for what is refused to this caller, 503 for what nobody would be given now."""
+    code = refusals.public_code(error)
+    if isinstance(error, refusals.Later):
+        return 429
+    return 503 if code in BUSY else STATUS.get(code, 400)
 
 
 async def upgrade_required(send: Callable[[Any], Awaitable[None]]) -> None:
@@ -172,12 +187,17 @@ def cors(door: Door) -> CORSConfig | None:
 
 
 async def _body(request: AnyRequest) -> bytes:
-    """The body, given up as soon as it is larger than it may be."""
+    """The body, given up as soon as it is larger or slower than it may be."""
     chunks = bytearray()
-    async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > MAX_BODY:
-            raise PermanentError(f"A request has at most {MAX_BODY} bytes; send fewer old messages.", code="too_large")
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                chunks += chunk
+                if len(chunks) > MAX_BODY:
+                    sentence = f"A request has at most {MAX_BODY} bytes; send fewer old messages."
+                    raise PermanentError(sentence, code="too_large")
+    except TimeoutError as error:
+        raise PermanentError(f"The body did not come within {BODY_S:g} s.", code="too_slow") from error
     return bytes(chunks)
 
 
@@ -186,15 +206,6 @@ def _check(door: Door, request: AnyRequest) -> None:
         raise ParleyError("This instance stops; try again.", code="restart")
     if not door.origin_ok({name: request.headers[name] for name in ("origin", "host") if name in request.headers}):
         raise PermanentError("This origin may not use Parley; add it to PARLEY_GATEWAY_ORIGINS.", code="bad_origin")
-
-
-def _within_rate(door: Door, session: Session, what: str) -> None:
-    # Anonymous visitors are all one principal: one of them must not use up what the others need.
-    key = what if session.principal == ANONYMOUS else f"{session.tenant}/{session.principal}"
-    if what == "ticket" and session.principal == ANONYMOUS:
-        return
-    if door.buckets.take(key, time.monotonic()):
-        raise PermanentError("Too much at once; wait a moment.", code="rate_limited")
 
 
 def _file(name: str) -> Response[bytes]:

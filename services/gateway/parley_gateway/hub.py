@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from parley_gateway import metrics
+from parley_gateway.condition import Parts
 from parley_mesh.bus import Listener, Stored, Subscription
 from parley_mesh.telemetry import log
 from parley_proto import subjects
@@ -25,6 +28,14 @@ class Reader(Protocol):
     def on_shown(self, seq: int, entry: Shown) -> None: ...
     def on_live(self, item: Live) -> None: ...
     def on_notice(self, notice: Notice) -> None: ...
+    def on_degraded(self, parts: Parts) -> None: ...
+
+
+class Unanswered(Protocol):
+    """The conversations that wait for an answer here, whether anybody still follows them or not."""
+
+    def __contains__(self, conversation: str) -> bool: ...
+    def shown(self, conversation: str, entry: Shown, now: float) -> None: ...
 
 
 class Room:
@@ -39,13 +50,16 @@ class Room:
 class Hub:
     """Only committed entries come from the log; core NATS carries nothing but `live.<cid>` (design.md, 'One log').
 
-    `offline` is what the last answer of a model said about it, None before there was one.
+    `offline` is what the last answer of a model said about it, None before there was one. `degraded` is what does not
+    work just now.
     """
 
     def __init__(self, listen: Listen) -> None:
         self._listen = listen
         self._rooms: dict[str, Room] = {}
         self.offline: bool | None = None
+        self.unanswered: Unanswered | None = None
+        self.degraded: Parts = ()
 
     @property
     def open_rooms(self) -> int:
@@ -86,22 +100,39 @@ class Hub:
 
     def shown(self, stored: Stored) -> None:
         """A committed entry of any conversation: told to those who follow it here."""
-        room = self._rooms.get(stored.subject.removeprefix(OUT))
-        entry = _read(stored.data, Shown, stored.subject) if room else None
-        if room is None or entry is None:
+        conversation = stored.subject.removeprefix(OUT)
+        room = self._rooms.get(conversation)
+        waits = self.unanswered is not None and conversation in self.unanswered
+        entry = _read(stored.data, Shown, stored.subject) if room or waits else None
+        if entry is None:
             return
+        if self.unanswered is not None and waits:
+            self.unanswered.shown(conversation, entry, time.monotonic())
+        if room:
+            self._show(room, stored.seq, entry)
+
+    def _show(self, room: Room, seq: int, entry: Shown) -> None:
         if isinstance(entry, OwnerChanged):
             room.owner = entry.owner
         elif isinstance(entry, MessageShown) and entry.model:
             self.offline = entry.offline
         for reader in tuple(room.readers):
-            reader.on_shown(stored.seq, entry)
+            reader.on_shown(seq, entry)
 
     def notice(self, notice: Notice) -> None:
         for room in tuple(self._rooms.values()):
             if notice.scope in ("all", room.owner):
                 for reader in tuple(room.readers):
                     reader.on_notice(notice)
+
+    def condition(self, parts: Parts) -> None:
+        """What does not work has changed: told to everybody."""
+        for part in {*self.degraded, *parts}:
+            metrics.DEGRADED.labels(part).set(part in parts)
+        self.degraded = parts
+        for room in tuple(self._rooms.values()):
+            for reader in tuple(room.readers):
+                reader.on_degraded(parts)
 
     async def _hear(self, subject: str, data: bytes, _headers: dict[str, str]) -> None:
         room = self._rooms.get(subject.removeprefix("live."))

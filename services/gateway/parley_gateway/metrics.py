@@ -9,6 +9,13 @@ STREAMS = Gauge("parley_gateway_streams", "SSE runs that are open")
 MESSAGES = Counter(
     "parley_gateway_messages", "Customer messages by outcome: accepted, duplicate or the refusal", ["outcome"]
 )
+UNANSWERED = Gauge("parley_gateway_unanswered", "Messages accepted here, or about to be, that are not answered yet")
+TURNED_DOWN = Counter(
+    "parley_gateway_turned_down",
+    "Messages refused for the load, by who sent them (running, waiting, new) and why (full, share, stalled, tenant)",
+    ["standing", "why"],
+)
+DEGRADED = Gauge("parley_gateway_degraded", "1 for each part of the mesh that is missing just now", ["part"])
 REFUSED = Counter("parley_gateway_frames_refused", "Frames and requests refused, by code", ["code"])
 ACK_SECONDS = Histogram(
     "parley_gateway_ack_seconds",

@@ -93,4 +93,8 @@ def _merged(last: Waiting, item: Waiting) -> Said | None:
 
 
 def _length(item: Waiting) -> int:
-    return len(item.ev.get("delta", "")) if isinstance(item, Said) else 0
+    """Characters, as far as they are many. A snapshot can't come in parts, so that it alone never is too much."""
+    if not isinstance(item, Said):
+        return 0
+    snapshot = sum(len(str(message.get("content", ""))) for message in item.ev.get("messages", ()))
+    return min(snapshot, MAX_CHARACTERS // 2) + len(item.ev.get("delta", ""))

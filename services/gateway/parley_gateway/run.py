@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -18,7 +19,7 @@ from parley_gateway.said import Said
 from parley_gateway.shadow import Shadow
 from parley_gateway.viewer import Viewer
 from parley_mesh.telemetry import continued
-from parley_proto.conversation import MessageShown, RunEnded, Shown
+from parley_proto.conversation import Checkpoint, MessageShown, RunEnded, Shown
 from parley_proto.envelope import valid_id
 from parley_proto.errors import ParleyError, PermanentError, TransientError
 
@@ -117,8 +118,9 @@ class Run:
         metrics.STREAMS.inc()
         try:
             await self._door.hub.join(self._viewer)
-            self._taken = await self._known(message, text) or await handlers.take_message(
-                self._door, session, self._conversation, name, text
+            checkpoint = await self._door.conversations.checkpoint(self._conversation)
+            self._taken = await self._known(checkpoint, message, text) or await handlers.take_message(
+                self._door, session, self._conversation, name, text, begun=checkpoint is not None
             )
             if self._taken.duplicate:
                 self._recorded = await self._recording()
@@ -149,7 +151,7 @@ class Run:
         tasks = [asyncio.create_task(self._catch_up(self._viewer)), asyncio.create_task(self._watch())]
         try:
             with continued({}, conversation=self._conversation):
-                yield _sent(self._translator.begin())
+                yield _sent(self._opening(self._translator))
                 async for chunk in self._replayed() if self._recorded else self._live(tasks[0]):
                     yield chunk
         finally:
@@ -157,9 +159,12 @@ class Run:
                 task.cancel()
             await self.close()
 
-    async def _known(self, message: str, text: str) -> Taken | None:
+    def _opening(self, translator: Translator) -> list[Said]:
+        degraded = self._door.hub.degraded
+        return [*translator.begin(), *(translator.degraded(degraded) if degraded else [])]
+
+    async def _known(self, checkpoint: Checkpoint | None, message: str, text: str) -> Taken | None:
         """The message, where the owner remembers it beyond the log's duplicate window."""
-        checkpoint = await self._door.conversations.checkpoint(self._conversation)
         known = checkpoint.recent.get(message) if checkpoint else None
         if known is None:
             return None
@@ -174,7 +179,7 @@ class Run:
     async def _recording(self) -> list[tuple[int, Shown]]:
         """What was shown from the message to its answer, nothing when that is still to come."""
         shown = [item async for item in self._door.conversations.shown_after(self._conversation, 0)]
-        end = domain.answered_at(self._conversation, shown, self._taken.message_id)
+        end = domain.answered_at(shown, self._taken.message_id)
         return [item for item in shown if self._taken.seq < item[0] <= end]
 
     async def _replayed(self) -> AsyncIterator[bytes]:
@@ -239,7 +244,10 @@ class Run:
             self.go_away()
 
     async def _watch(self) -> None:
-        await self._outbox.overflowed.wait()
+        """Cut off a reader that is too slow, or that has not read to the end when the run's time is long over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._door.settings.run_s + 2 * HEARTBEAT_S):
+                await self._outbox.overflowed.wait()
         self._drop()
 
     def _on_entry(self, _seq: int, entry: Shown) -> None:

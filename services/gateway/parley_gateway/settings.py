@@ -19,6 +19,10 @@ class Settings(msgspec.Struct, frozen=True):
     `auth=jwt`. `ticket_secret` must be the same on all instances; empty means one of this process only.
     `offline_model` is what /v1/meta says about the model before an answer has shown it.
     `origins` are the further web origins that may connect, separated by commas; the page's own always may.
+    `messages_per_minute` is what one customer may say, over all connections; `tenant_messages_per_minute` all customers
+    of a tenant together. `max_unanswered` messages may wait for their answer here, new chats get `new_chat_share` of
+    these places, and hardly any when nothing was answered for `stall_s`.
+    `expects` names the services whose absence is told to those who chat; specialties are added when first heard of.
     """
 
     host: str = "127.0.0.1"
@@ -34,13 +38,21 @@ class Settings(msgspec.Struct, frozen=True):
     demo_customers: int = 200
     messages_per_minute: int = 100
     frames_per_minute: int = 600
-    max_sockets: int = 5000
+    tenant_messages_per_minute: int = 30_000
+    max_unanswered: int = 1000
+    new_chat_share: float = 0.8
+    stall_s: float = 60.0
+    max_sockets: int = 6000
     max_sockets_per_principal: int = 20
     hello_s: float = 10.0
     accept_s: float = 15.0
     run_s: float = 300.0
     reconnect_spread_ms: int = 5000
     offline_model: Literal["unknown", "yes", "no"] = "unknown"
+    expects: str = "conversation,rag,llm-gateway,archiver"
+
+    def expected(self) -> list[str]:
+        return [name.strip() for name in self.expects.split(",") if name.strip()]
 
     def __repr__(self) -> str:
         return f"Settings(auth={self.auth!r}, host={self.host!r}, port={self.port})"
@@ -52,8 +64,17 @@ def check(settings: Settings) -> None:
         raise SettingsError(f"PARLEY_GATEWAY_TICKET_SECRET must have {SHORTEST_SECRET} characters or more.")
     if not 1 <= settings.demo_customers <= 9999:
         raise SettingsError("PARLEY_GATEWAY_DEMO_CUSTOMERS must be between 1 and 9999.")
+    _check_limits(settings)
     if settings.auth == "jwt":
         _check_keys(settings)
+
+
+def _check_limits(settings: Settings) -> None:
+    for name in ("messages_per_minute", "tenant_messages_per_minute", "max_unanswered", "max_sockets"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"PARLEY_GATEWAY_{name.upper()} must be 1 or more.")
+    if not 0 < settings.new_chat_share <= 1:
+        raise SettingsError("PARLEY_GATEWAY_NEW_CHAT_SHARE must be above 0 and at most 1.")
 
 
 def public_key(settings: Settings) -> str:

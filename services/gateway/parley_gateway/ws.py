@@ -8,7 +8,7 @@ import random
 import time
 from typing import Any
 
-from parley_gateway import frames, greeting, handlers, metrics
+from parley_gateway import frames, greeting, handlers, metrics, refusals
 from parley_gateway.agui import Translator
 from parley_gateway.domain import Bucket, Session
 from parley_gateway.frames import BadFrame, Hello
@@ -19,10 +19,11 @@ from parley_gateway.socket import Ended, Ending, Socket
 from parley_gateway.viewer import Viewer
 from parley_mesh.telemetry import continued, log
 from parley_proto.envelope import now_ms
-from parley_proto.errors import ParleyError, PermanentError
+from parley_proto.errors import ParleyError, PermanentError, TransientError
 
 FLUSH_S = 2.0
 CLOSE_S = 1.0
+STUCK_S = 30.0
 MAX_MALFORMED = 3
 MAX_TOO_FAST = 20
 MAX_PENDING = 16
@@ -39,10 +40,8 @@ class Connection:
         self._socket = socket
         self._outbox = Outbox()
         self._over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._pending: asyncio.Queue[frames.Action] = asyncio.Queue(MAX_PENDING)
-        now = time.monotonic()
-        self._messages = Bucket(door.settings.messages_per_minute, now)
-        self._frames = Bucket(door.settings.frames_per_minute, now)
+        self._pending: asyncio.Queue[tuple[float, frames.Action]] = asyncio.Queue(MAX_PENDING)
+        self._frames = Bucket(door.settings.frames_per_minute, time.monotonic())
         self._malformed = 0
         self._too_fast = 0
         self._conversation = ""
@@ -127,7 +126,8 @@ class Connection:
     async def _turn_away(self, close: int, code: str, sentence: str) -> None:
         metrics.REFUSED.labels(code).inc()
         metrics.CLOSES.labels(str(close)).inc()
-        await self._socket.write(frames.error(code, sentence, retry_ms=handlers.OVERLOADED_MS))
+        retry_ms = refusals.jittered(refusals.OVERLOADED_MS)
+        await self._socket.write(frames.error(code, sentence, retry_ms=retry_ms))
         await self._socket.close(Ending(close, code))
 
     async def _watch(self) -> None:
@@ -138,7 +138,10 @@ class Connection:
         try:
             while items := await self._outbox.take():
                 for item in items:
-                    await self._socket.write(self._framed(item))
+                    async with asyncio.timeout(STUCK_S):
+                        await self._socket.write(self._framed(item))
+        except TimeoutError:
+            self.end(frames.OVERLOAD, "too slow", flush=False)
         except Exception as error:
             # Whatever uvicorn raises here says that the peer has gone.
             log("parley.gateway").debug("write failed", extra={"reason": type(error).__name__})
@@ -167,21 +170,21 @@ class Connection:
         self._session = session = greeting.admit(self._door, first)
         self._expire_with(session)
         try:
-            self._conversation = await greeting.conversation_of(self._door, first, session)
-            await self._join(first)
+            self._conversation = greeting.conversation_of(first)
+            await self._join(first, session)
         except ParleyError as error:
             raise greeting.unavailable(error) from error
 
-    async def _join(self, first: Hello) -> None:
+    async def _join(self, first: Hello, session: Session) -> None:
         """Listen first, then read the log: nothing falls between the two."""
         translator = Translator(self._conversation)
         self._viewer = viewer = Viewer(self._conversation, translator, self._outbox)
         await self._door.hub.join(viewer)
-        resume = await greeting.resume_of(self._door, first)
+        resume = await greeting.resume_of(self._door, first, session)
         self._begun = resume is not None
         kind = resume.kind if resume else "new"
         metrics.RESUMES.labels(kind).inc()
-        self._tell(frames.welcome(self._conversation, kind, self._door.settings))
+        self._tell(frames.welcome(self._conversation, kind, self._door.settings, self._door.hub.degraded))
         if resume:
             await resume.run(viewer, translator)
         else:
@@ -225,44 +228,59 @@ class Connection:
         except ParleyError as error:
             self._refuse(error.code, error.message, client_id=frames.id_of(action))
             return
-        if self._within(self._messages, frames.id_of(action)):
+        try:
+            handlers.within_rate(self._door, self._known(), self._conversation)
+        except refusals.Later as error:
+            self._slow_down(error.retry_ms, frames.id_of(action))
+        else:
             self._too_fast = 0
-            await self._pending.put(action)
+            await self._pending.put((time.monotonic(), action))
 
     def _within(self, bucket: Bucket, client_id: str) -> bool:
         wait_ms = bucket.take(time.monotonic())
-        if not wait_ms:
-            return True
+        if wait_ms:
+            self._slow_down(wait_ms, client_id)
+        return not wait_ms
+
+    def _slow_down(self, wait_ms: int, client_id: str) -> None:
         self._refuse("rate_limited", "Too much at once; wait a moment.", client_id=client_id, retry_ms=wait_ms)
         self._too_fast += 1
         if self._too_fast >= MAX_TOO_FAST:
             raise Ended(frames.TOO_FAST, "too fast")
-        return False
 
     async def _log(self) -> None:
         """One after the other, so that what the customer said first stands first."""
         while True:
-            action = await self._pending.get()
+            arrived, action = await self._pending.get()
             try:
+                self._check_age(arrived)
                 await self._take(action)
             except ParleyError as error:
-                code, sentence = handlers.public_code(error), handlers.public_message(error)
-                self._refuse(code, sentence, client_id=frames.id_of(action), retry_ms=handlers.retry_after(error))
+                code, sentence = refusals.public_code(error), refusals.public_message(error)
+                self._refuse(code, sentence, client_id=frames.id_of(action), retry_ms=refusals.retry_after(error))
             except Exception:
                 log("parley.gateway").exception("message failed", extra={"conversation": self._conversation})
                 self._refuse("internal", "Parley failed on this; send it again.", client_id=frames.id_of(action))
             finally:
                 self._pending.task_done()
 
-    async def _take(self, action: frames.Action) -> None:
+    def _check_age(self, arrived: float) -> None:
+        """What has waited behind others of this socket for longer than the log is tried is refused, not tried too."""
+        if time.monotonic() - arrived > self._door.settings.accept_s:
+            raise TransientError("The message has waited too long.")
+
+    def _known(self) -> Session:
         if self._session is None:
             raise PermanentError("Say hello first.", code="hello_required")
-        door, session, thread = self._door, self._session, self._conversation
+        return self._session
+
+    async def _take(self, action: frames.Action) -> None:
+        door, session, thread = self._door, self._known(), self._conversation
         if isinstance(action, frames.Said):
-            taken = await handlers.take_message(door, session, thread, action.id, action.content)
+            taken = await handlers.take_message(door, session, thread, action.id, action.content, begun=self._begun)
             self._tell(frames.ack(action.id, taken.message_id, taken.seq, duplicate=taken.duplicate))
         elif self._begun or isinstance(action, frames.AskPerson):
-            await handlers.take_action(door, session, thread, action)
+            await handlers.take_action(door, session, thread, action, begun=self._begun)
         else:
             raise PermanentError("Nothing has been said in this conversation yet.", code="nothing_yet")
         self._begun = True

@@ -1,6 +1,6 @@
 // The chat page: frames in, screen out; keys and buttons in, frames out.
 
-import { activity, choose, direction, specialist, t } from "./i18n.js";
+import { activity, choose, direction, missing, specialist, t } from "./i18n.js";
 import { make, Screen } from "./render.js";
 import { Connection } from "./socket.js";
 
@@ -22,20 +22,34 @@ const EVENTS = {
   ACTIVITY_SNAPSHOT: happened,
   STATE_DELTA: changed,
   MESSAGES_SNAPSHOT: (ev) => ev.messages.forEach(restored),
+  CUSTOM: (ev) => ev.name === "parley.degraded" && degraded(ev.value.parts),
 };
 let running = false;
 let live = false;
 let owner = "";
+let parts = [];
 let tasks = new Map();
 const sent = new Map();
+const told = new Set();
 
 function frame(frame) {
   if (frame.type === "event") EVENTS[frame.ev.type]?.(frame.ev);
+  else if (frame.type === "welcome") degraded(frame.degraded ?? []);
   else if (frame.type === "ack") acked(frame);
   else if (frame.type === "error") failed(frame);
   else if (frame.type === "queue") doing("queue", t("queue", frame));
   // What is replayed was heard before: only what comes after a pause is announced.
   if (frame.type === "pong" || frame.type === "ack") live = true;
+}
+
+// A quiet line while something does not work; said once to those who listen.
+function degraded(now) {
+  parts = now;
+  const banner = get("degraded");
+  const text = parts.map(missing).join(" ");
+  if (text && text !== banner.textContent) announce(text);
+  banner.textContent = text;
+  banner.hidden = !text;
 }
 
 function opened(resume) {
@@ -135,6 +149,7 @@ function changed(ev) {
 }
 
 function acked(frame) {
+  told.delete(frame.id);
   screen.rename(frame.id, frame.messageId);
   if (!frame.duplicate) screen.delivered(frame.messageId, Date.now());
 }
@@ -143,7 +158,9 @@ function failed(frame) {
   const message = sent.get(frame.id);
   if (!message) return;
   if (frame.code === "rate_limited" || frame.code === "overloaded") {
-    announce(t(frame.code === "rate_limited" ? "slow_down" : "busy"));
+    // Tried again by itself, perhaps often: once is enough to hear.
+    if (!told.has(frame.id)) announce(t(frame.code === "rate_limited" ? "slow_down" : "busy"));
+    told.add(frame.id);
     return;
   }
   if (link.waiting.includes(message)) return;
@@ -208,6 +225,7 @@ function speak(language) {
   document.title = t("title");
   get("language").value = document.documentElement.lang;
   get("owner").textContent = owner ? t("answers", { who: specialist(owner) }) : "";
+  degraded(parts);
   get("ideas").replaceChildren(...t("ideas").map(idea));
   for (const message of screen.messages.values()) {
     if (message.role !== "user") screen.name(message, message.facts);

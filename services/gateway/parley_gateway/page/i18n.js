@@ -22,6 +22,12 @@ const TEXTS = {
     signin: "Sign in first, then open this page again.", expired: "Your session has ended. Sign in again.",
     slow_down: "That was a lot at once. It will be sent in a moment.", busy: "We are busy. It will be sent in a moment.",
     said: "{who}: {text}", full: "The conversation could not be opened. A new one was started.",
+    missing_nats: "We can't take messages right now. What you write is kept here and sent by itself as soon as we can.",
+    missing_conversation: "Answers take longer right now. Your messages are kept and answered later.",
+    missing_rag: "We can't look things up right now, so answers may leave something open.",
+    missing_llm_gateway: "Answers may take longer or fail right now.",
+    missing_archiver: "This conversation is kept safely; it is filed in our records a little later than usual.",
+    missing_other: "{who} can't be reached right now; answers from there take longer.",
   },
   de: {
     title: "Kundendienst", skip: "Zum Nachrichtenfeld springen", person: "Mit einem Menschen sprechen", fresh: "Neues Gespräch",
@@ -44,6 +50,12 @@ const TEXTS = {
     signin: "Melden Sie sich an und öffnen Sie die Seite erneut.", expired: "Ihre Sitzung ist abgelaufen. Melden Sie sich erneut an.",
     slow_down: "Das war viel auf einmal. Es wird gleich gesendet.", busy: "Wir sind ausgelastet. Es wird gleich gesendet.",
     said: "{who}: {text}", full: "Das Gespräch ließ sich nicht öffnen. Ein neues wurde begonnen.",
+    missing_nats: "Wir können gerade keine Nachrichten annehmen. Was Sie schreiben, bleibt hier und wird von selbst gesendet, sobald es geht.",
+    missing_conversation: "Antworten dauern gerade länger. Ihre Nachrichten sind aufgehoben und werden später beantwortet.",
+    missing_rag: "Wir können gerade nichts nachschlagen; Antworten lassen vielleicht etwas offen.",
+    missing_llm_gateway: "Antworten können gerade länger dauern oder ausfallen.",
+    missing_archiver: "Dieses Gespräch ist sicher aufgehoben; in unsere Akten kommt es etwas später als sonst.",
+    missing_other: "{who}: gerade nicht erreichbar; Antworten von dort dauern länger.",
   },
   fr: {
     title: "Service client", skip: "Aller au champ du message", person: "Parler à une personne", fresh: "Nouvelle conversation",
@@ -66,6 +78,12 @@ const TEXTS = {
     signin: "Connectez-vous, puis rouvrez cette page.", expired: "Votre session a expiré. Reconnectez-vous.",
     slow_down: "Cela fait beaucoup d’un coup. L’envoi se fera dans un instant.", busy: "Nous sommes occupés. L’envoi se fera dans un instant.",
     said: "{who} : {text}", full: "La conversation n’a pas pu être ouverte. Une nouvelle a commencé.",
+    missing_nats: "Nous ne pouvons pas recevoir de messages pour le moment. Ce que vous écrivez reste ici et sera envoyé automatiquement dès que possible.",
+    missing_conversation: "Les réponses prennent plus de temps en ce moment. Vos messages sont conservés et recevront une réponse plus tard.",
+    missing_rag: "Nous ne pouvons rien consulter pour le moment ; les réponses peuvent être incomplètes.",
+    missing_llm_gateway: "Les réponses peuvent tarder ou échouer en ce moment.",
+    missing_archiver: "Cette conversation est bien conservée ; elle sera classée dans nos dossiers un peu plus tard que d’habitude.",
+    missing_other: "{who} : injoignable pour le moment ; ses réponses prennent plus de temps.",
   },
   es: {
     title: "Atención al cliente", skip: "Ir al campo del mensaje", person: "Hablar con una persona", fresh: "Nueva conversación",
@@ -88,6 +106,12 @@ const TEXTS = {
     signin: "Inicie sesión y vuelva a abrir esta página.", expired: "Su sesión ha terminado. Inicie sesión de nuevo.",
     slow_down: "Eso ha sido mucho de una vez. Se enviará en un momento.", busy: "Estamos ocupados. Se enviará en un momento.",
     said: "{who}: {text}", full: "No se pudo abrir la conversación. Se ha empezado una nueva.",
+    missing_nats: "Ahora mismo no podemos recibir mensajes. Lo que escriba se guarda aquí y se enviará solo en cuanto sea posible.",
+    missing_conversation: "Las respuestas tardan más de lo normal. Sus mensajes están guardados y se responderán más tarde.",
+    missing_rag: "Ahora mismo no podemos consultar nada; las respuestas pueden quedar incompletas.",
+    missing_llm_gateway: "Las respuestas pueden tardar más o fallar en este momento.",
+    missing_archiver: "Esta conversación está bien guardada; se archivará en nuestros registros algo más tarde de lo habitual.",
+    missing_other: "{who}: no se puede contactar ahora mismo; sus respuestas tardan más.",
   },
   ar: {
     title: "خدمة العملاء", skip: "انتقل إلى حقل الرسالة", person: "التحدث مع شخص", fresh: "محادثة جديدة",
@@ -110,6 +134,12 @@ const TEXTS = {
     signin: "سجّل الدخول ثم افتح هذه الصفحة من جديد.", expired: "انتهت جلستك. سجّل الدخول من جديد.",
     slow_down: "كان ذلك كثيرًا دفعة واحدة. سيُرسل بعد لحظات.", busy: "نحن مشغولون. سيُرسل بعد لحظات.",
     said: "{who}: {text}", full: "تعذر فتح المحادثة. بدأت محادثة جديدة.",
+    missing_nats: "لا يمكننا استلام الرسائل الآن. ما تكتبه محفوظ هنا وسيُرسل تلقائيًا في أقرب وقت ممكن.",
+    missing_conversation: "تستغرق الردود وقتًا أطول الآن. رسائلك محفوظة وسيُرد عليها لاحقًا.",
+    missing_rag: "لا يمكننا البحث عن المعلومات الآن، لذا قد تكون الردود غير مكتملة.",
+    missing_llm_gateway: "قد تتأخر الردود أو تتعذر في الوقت الحالي.",
+    missing_archiver: "هذه المحادثة محفوظة بأمان، وستُضاف إلى سجلاتنا بعد وقت أطول قليلًا من المعتاد.",
+    missing_other: "{who}: غير متاح الآن، وتستغرق الردود من هناك وقتًا أطول.",
   },
 };
 
@@ -138,6 +168,13 @@ export function t(name, values = {}) {
 
 export function specialist(name) {
   return name && name in TEXTS.en ? t(name) : name || t("assistant");
+}
+
+const MISSING = ["nats", "conversation", "rag", "llm-gateway", "archiver"];
+
+// What does not work just now, in the customer's words; a part without a sentence of its own is a specialty.
+export function missing(part) {
+  return MISSING.includes(part) ? t(`missing_${part.replace("-", "_")}`) : t("missing_other", { who: specialist(part) });
 }
 
 export function time(at) {
