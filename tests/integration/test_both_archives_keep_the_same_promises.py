@@ -9,6 +9,7 @@ from archiver_servers import rows
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from parley_archiver.adapters import MemoryStore, PostgresStore, Store
+from parley_archiver.checkpoints import START, Kept
 from parley_archiver.domain import Columns, Owner, Sealed
 from parley_archiver.sealing import seal, unseal
 from parley_archiver.settings import Settings
@@ -75,6 +76,51 @@ async def test_a_transcript_is_the_newest_that_fits(store: Store) -> None:
 async def test_rows_without_a_conversation_are_kept_and_open_none(store: Store) -> None:
     assert await store.write([sealed(1, cid="", root=None), sealed(2, cid="", root=None)]) == 2
     assert await store.owners([""]) == {}
+
+
+def kept(seq: int, cid: str = CID, *, rests_since: int = AT, at: int = 0) -> Kept:
+    columns = Columns("a", "log", seq, at or AT + seq, cid, f"$KV.c.{cid}", "Checkpoint", "mesh", "", "", "k")
+    return Kept(seal(columns, b"state", CIPHER), f'{{"seq":{seq}}}', rests_since)
+
+
+async def test_of_a_conversation_the_newest_checkpoint_is_kept_whatever_the_order(store: Store) -> None:
+    assert await store.checkpoint(CID) is None
+    second = kept(2)
+    for batch in ([kept(1)], [second], [kept(1)], [kept(2, at=AT + 1)]):
+        assert await store.write([], batch) == 0
+    assert await store.checkpoint(CID) == second
+    anew = kept(1, at=AT + 9)
+    await store.write([], [anew])
+    assert await store.checkpoint(CID) == anew
+
+
+async def test_those_that_rest_are_found_page_by_page_the_longest_first(store: Store) -> None:
+    names = [f"conversation-{number:06d}" for number in range(5)]
+    rests = [AT + 3, AT + 1, AT + 1, 0, AT + 9]
+    resting = [
+        kept(seq, name, rests_since=since) for seq, (name, since) in enumerate(zip(names, rests, strict=True), 1)
+    ]
+    await store.write([], resting)
+    first = await store.resting(START, AT + 3, 2)
+    assert first == [resting[1], resting[2]]
+    assert await store.resting(first[-1].place, AT + 3, 2) == [resting[0]]
+    assert await store.resting(resting[0].place, AT + 3, 2) == []
+
+
+async def test_what_is_retired_rests_no_more_until_it_has_gone_on(store: Store) -> None:
+    await store.write([], [kept(1)])
+    await store.retired(CID, 7)
+    assert len(await store.resting(START, AT, 9)) == 1
+    await store.retired(CID, 1)
+    assert await store.resting(START, AT, 9) == []
+    again = kept(2)
+    await store.write([], [again])
+    assert await store.resting(START, AT, 9) == [again]
+
+
+async def test_the_newest_message_of_a_conversation_is_known(store: Store) -> None:
+    await store.write([sealed(3), sealed(9), sealed(11, cid="conversation-000002")])
+    assert (await store.last_seq(CID), await store.last_seq("conversation-000003")) == (9, 0)
 
 
 async def test_postgres_counts_what_a_conversation_holds_whatever_the_order(archive_database: str) -> None:

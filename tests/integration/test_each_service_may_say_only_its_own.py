@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.msg import Msg
 
 from parley_mesh import topology
 from parley_mesh.jetstream import NatsBus
@@ -38,7 +40,6 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NatsServer]:
         ("rag", subjects.conv(CID)),
         ("llm-gateway", subjects.conv(CID)),
         ("archiver", subjects.conv(CID)),
-        ("conversation", subjects.conv(CID)),
         ("conversation", subjects.effect("k" * 32)),
     ],
 )
@@ -62,14 +63,45 @@ async def test_a_service_cannot_write_what_is_not_its_own_and_the_server_names_t
         ("gateway", subjects.conv(CID)),
         ("conversation", subjects.checkpoint(CID)),
         ("conversation", subjects.out(CID)),
+        ("conversation", subjects.conv(CID)),
     ],
 )
 async def test_a_service_can_write_what_is_its_own(server: NatsServer, user: str, subject: str) -> None:
     assert (await NatsBus(await server.connect(user)).append(subject, b"{}")).seq > 0
 
 
-@pytest.mark.parametrize("api", ["STREAM.DELETE.KV_conversations", "STREAM.PURGE.KV_conversations", "STREAM.LIST"])
-@pytest.mark.parametrize("user", ["billing", "gateway", "conversation", "archiver"])
+@pytest.mark.parametrize("user", ["conversation", "billing"])
+async def test_who_has_something_to_say_in_its_own_words_may_ask_for_a_completion(
+    server: NatsServer, user: str
+) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hear(message: Msg) -> None:
+        heard.put_nowait(message.subject)
+
+    listener = await server.connect()
+    await listener.subscribe("llm.*.*", cb=hear)
+    # nats-py writes the PING of a flush before the subscriptions that wait: only a second one comes after them.
+    await listener.flush()
+    await listener.flush()
+    said = [subjects.complete("fast"), subjects.renew("r" * 20), subjects.cancel("r" * 20)]
+    bus = NatsBus(await server.connect(user))
+    for subject in said:
+        await bus.publish(subject, b"")
+    assert [await asyncio.wait_for(heard.get(), 2) for _ in said] == said
+
+
+@pytest.mark.parametrize(
+    ("user", "api"),
+    [
+        *((user, "STREAM.PURGE.KV_conversations") for user in ("billing", "gateway", "conversation")),
+        *((user, "STREAM.DELETE.KV_conversations") for user in ("billing", "gateway", "conversation", "archiver")),
+        *((user, "STREAM.LIST") for user in ("billing", "gateway", "conversation", "archiver")),
+        ("archiver", "STREAM.PURGE.KV_keys"),
+        ("archiver", "STREAM.PURGE.KV_specialists"),
+        ("archiver", "STREAM.UPDATE.KV_conversations"),
+    ],
+)
 async def test_no_service_administers_streams(server: NatsServer, user: str, api: str) -> None:
     with pytest.raises(ParleyError):
         await NatsBus(await server.connect(user)).request(f"$JS.API.{api}", b"", timeout=0.3)

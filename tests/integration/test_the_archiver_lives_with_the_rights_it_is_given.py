@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
-from archiver_log import all_settled, conversation, publish, talk
+from archiver_log import AT, all_settled, conversation, customer, key_id, publish, talk
 from archiver_servers import administer, archived, archiving, rows, says, until
 from nats.aio.client import Client
 
 from parley_cli.supervise.postgres import Role, provide
 from parley_proto import subjects
+from parley_proto.conversation import Checkpoint
+from parley_proto.envelope import encode
 from parley_testkit.nats_server import NatsServer
 from parley_testkit.postgres import PASSWORD, Postgres
 
@@ -35,10 +37,16 @@ async def test_the_roles_that_the_supervisor_gives_are_enough_and_the_writer_own
     url, owner = archive_own_cluster.url("archiver"), archive_own_cluster.url("archiver_owner")
     await publish(archive_operator, [entry for number in range(3) for entry in talk(number)])
     async with archiving(archive_log, url, migrate_database_url=owner):
-        await until(lambda: all_settled(archive_operator))
+        for turns in (1, 2):
+            state = Checkpoint(conversation(1), customer(1), AT, turns=turns)
+            await publish(archive_operator, [(subjects.checkpoint(conversation(1)), encode(state))])
+            await until(lambda: all_settled(archive_operator))
     assert await archived(archive_own_cluster.url()) == 30
+    [kept] = await rows(archive_own_cluster.url(), "SELECT key_id, seq FROM archive.checkpoints")
+    assert tuple(kept) == (key_id(1), 32)
     for statement in (
         "DELETE FROM archive.conversations",
+        "DELETE FROM archive.checkpoints",
         "UPDATE archive.messages SET type = 'x'",
         "ALTER TABLE archive.messages DISABLE TRIGGER unchanged",
         "CREATE SCHEMA mine",

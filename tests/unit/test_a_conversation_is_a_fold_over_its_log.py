@@ -130,11 +130,13 @@ def test_other_words_under_a_known_id_are_refused_in_words() -> None:
 def test_a_dead_letter_is_skipped_and_told_and_its_resend_is_known() -> None:
     state, _ = opened()
     poison = customer_message("poison", "2")
-    buried = dead_letter(state, poison, facts(7))
+    buried = dead_letter(state, poison, facts(7), "No rule knows it.")
     assert buried is not None and buried.state.last_in_seq == 7
     assert isinstance(buried.shown[0], MessageShown) and buried.shown[0].kind == "failed"
+    assert buried.dead is not None and [line.text for line in buried.dead.messages] == ["poison"]
+    assert buried.dead.reason == "No rule knows it."
     assert decide(buried.state, poison, facts(8)) is None
-    assert dead_letter(None, TurnDue("t", 1), facts(7)) is None
+    assert dead_letter(None, TurnDue("t", 1), facts(7), "No rule knows it.") is None
 
 
 def test_clicking_to_and_fro_does_not_make_the_turn_grow() -> None:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from test_a_turn_goes_through_the_shared_loop import DONE, Scene, call, fresh, say
 
-from parley_mesh.bus import Bus
+from parley_mesh.memory import MemoryBus
 from parley_mesh.middleware.acknowledge import acknowledge
 from parley_mesh.telemetry import JsonLines
 from parley_mesh.work import Delivery
@@ -102,7 +102,7 @@ class _Message:
 
 
 async def test_personal_data_inside_an_exception_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    worker = Worker("billing", cast(Loop, _Broken()), cast(Bus, None), 64)
+    worker = Worker("billing", cast(Loop, _Broken()), MemoryBus(), 64)
     message = _Message(encode(fresh()))
     delivery = Delivery(cast(Any, message))
     with caplog.at_level(logging.INFO):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from parley_llm_gateway.config import Config
 from parley_llm_gateway.config_file import parse
-from parley_llm_gateway.routing import Health, Need, Sticky, plan
+from parley_llm_gateway.routing import Health, Need, Sticky, need_of, plan
 from parley_proto.errors import PermanentError
+from parley_proto.llm import CompletionRequest
+from parley_recap.asking import RESPONSE_FORMAT
 
 _FILE = """
 [providers.us]
@@ -94,6 +97,16 @@ def test_nobody_left_is_refused(need: Need, code: str) -> None:
     with pytest.raises(PermanentError) as caught:
         _names(need)
     assert caught.value.code == code
+
+
+def test_a_summary_is_for_who_can_write_json_and_for_the_offline_model_in_that_form_only() -> None:
+    request = CompletionRequest("r" * 20, "default", "c" * 20, [], 0, tier="fast", response_format=RESPONSE_FORMAT)
+    assert _names(need_of(request)) == ["small", "spare"]
+    offline = parse('[tiers.standard]\ncandidates = ["parley-offline-1"]', "llm.toml", {})
+    assert plan(offline, need_of(request), "c", "", lambda _name: _WELL)
+    other = msgspec.structs.replace(request, response_format={"type": "json_object"})
+    with pytest.raises(PermanentError):
+        plan(offline, need_of(other), "c", "", lambda _name: _WELL)
 
 
 def test_stickiness_ends_after_ten_minutes() -> None:

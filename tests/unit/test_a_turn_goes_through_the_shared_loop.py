@@ -60,7 +60,7 @@ SPEC = Spec("billing", "Billing", "charges", "You are billing.", [list_payments,
 
 
 class FakeBackoffice:
-    def of(self, identity: Any, key: str = "") -> None:
+    def of(self, identity: Any, key: str = "", *, repeatable: bool = True) -> None:
         return None
 
 

@@ -58,6 +58,8 @@ def test_no_master_key_and_no_file_are_two_sentences(tmp_path: Path) -> None:
         ("PARLEY_ARCHIVER_BATCH", {"batch": 5001}),
         ("PARLEY_ARCHIVER_LINGER_MS", {"linger_ms": -1}),
         ("PARLEY_ARCHIVER_POOL_SIZE", {"pool_size": 0}),
+        ("PARLEY_ARCHIVER_RETIRE_AFTER_S", {"retire_after_s": -1}),
+        ("PARLEY_ARCHIVER_RETIRE_EVERY_S", {"retire_every_s": 0}),
         ("PARLEY_ARCHIVER_STATEMENT_TIMEOUT_S", {"statement_timeout_s": 0.0}),
         ("PARLEY_ARCHIVER_STATEMENT_TIMEOUT_S", {"statement_timeout_s": float("nan")}),
         ("PARLEY_ARCHIVER_KEY_CACHE", {"key_cache": 0}),

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from parley_cli.client import Conversation, Door, DoorRefusedError, InputRefusedError, door
+from parley_testkit.ports import free_port
 
 THREAD = "cAAAAAAAAAAAAAAAAAAAAAA"
 Play = Callable[["Stage"], Awaitable[None]]
@@ -118,6 +119,16 @@ async def test_one_message_gets_its_answer(gateway: Gateway, through: Door) -> N
     assert (answer.text, answer.specialty, answer.kind) == ("Five days.", "billing", "grounded")
     assert answer.thread_id == THREAD and answer.ms > 0
     assert gateway.hellos == [{"type": "hello", "ticket": "t", "since": 0}]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_gateway_that_does_not_answer_is_left_for_another(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    monkeypatch.setattr("random.randrange", lambda _count: first)
+    gateway.scenes = [answers_at_once]
+    async with door(f"http://127.0.0.1:{free_port()}/, {gateway.url}/") as either, Conversation(either) as conversation:
+        assert (await conversation.say("How long?", 10)).text == "Five days."
 
 
 async def test_what_was_not_acked_is_sent_again_with_the_same_id(gateway: Gateway, through: Door) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
 from parley_mesh.bus import Bus
 from parley_mesh.telemetry import continued, inject, log
 from parley_mesh.work import Delivery
@@ -17,6 +19,8 @@ from parley_specialist.loop import Loop
 from parley_specialist.unexpected import without_its_text
 
 ATTEMPTS = "attempts"
+# A log without a leader has one again in 4 to 9 s (nats.md): an answer that is there must not cost an attempt.
+ELECTION_S = 15.0
 
 
 class Worker:
@@ -109,6 +113,13 @@ class Worker:
         subject = subjects.conv(turn.conversation, self._shards)
         identity = f"{turn.turn_id}-{turn.epoch}-{outcome.attempt}"
         try:
-            await self._bus.append(subject, encode(outcome), msg_id=identity, headers=inject())
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(TransientError),
+                stop=stop_after_delay(ELECTION_S),
+                wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
+                reraise=True,
+            ):
+                with attempt:
+                    await self._bus.append(subject, encode(outcome), msg_id=identity, headers=inject())
         except ParleyError as error:
             raise TransientError(f"The outcome is not in the log yet: {error.message}", code=error.code) from error

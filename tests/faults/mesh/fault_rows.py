@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fault_world import World
 
 from parley_testkit.bench import until
+from parley_testkit.history.load import Load
 
 # Longer than a pinned owner's lease (parley_mesh.topology.PIN_TIMEOUT_S) and a piece of work's (TURN_ACK_WAIT_S).
 PAST_ITS_LEASE_S = 5.0
@@ -136,8 +137,9 @@ ROWS = [
 ]
 
 
-async def until_struck(world: World, count: int, answered: Callable[[], int]) -> None:
-    """Let some work be done before a fault: it shall strike in the midst of turns."""
-    target = answered() + count
-    await until(lambda: answered() >= target, 60.0)
-    await asyncio.sleep(world.random.uniform(0.0, 1.0))
+async def in_the_midst(world: World, count: int, load: Load) -> bool:
+    """Let some work be done before a fault: it shall strike in the midst of turns. False when all has been said."""
+    target = load.answered + count
+    await until(lambda: load.answered >= target or not load.talking, 120.0)
+    await asyncio.sleep(world.random.uniform(0.0, 0.5))
+    return load.talking > 0

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 import msgspec
-from fault_rows import ROWS, Row, until_struck
+from fault_rows import ROWS, Row, in_the_midst
 from fault_timing import Waits, percentile, waits
 from fault_world import UNLIMITED, World
 
@@ -52,10 +52,7 @@ async def run(mesh: RunningMesh, row: Row, seed: int, customers: int, turns: int
 
     async def strike_often(_load: Load) -> None:
         for _ in range(row.strikes):
-            try:
-                await until_struck(world, max(1, customers // 10), lambda: load.answered)
-            except TimeoutError:
-                # Everybody has said all: there is nothing left to strike, and the drain says whether all is answered.
+            if not await in_the_midst(world, max(1, customers // 10), load):
                 break
             struck.append(now_ms())
             async with asyncio.timeout(_STRIKE_S):
@@ -64,7 +61,7 @@ async def run(mesh: RunningMesh, row: Row, seed: int, customers: int, turns: int
 
     began = time.monotonic()
     records = read(await load.run(strike_often))
-    found = waits([record for _, record in records], struck)
+    found = waits(records, struck)
     return Result(row.name, seed, len(struck), judge(records), found, time.monotonic() - began)
 
 

@@ -7,7 +7,9 @@ from math import ceil
 
 import msgspec
 
-from parley_testkit.history.records import Answer, Invoke, Ok, Record
+from parley_testkit.history.pace import recovery
+from parley_testkit.history.reading import Numbered
+from parley_testkit.history.records import Answer, Invoke
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -20,45 +22,28 @@ class Waits(msgspec.Struct, frozen=True):
     recover: list[float]
 
 
-class _Message(msgspec.Struct):
-    sent: int
-    taken: int = 0
-    told: int = 0
-
-
-def waits(history: Sequence[Record], strikes: Sequence[int]) -> Waits:
+def waits(history: Sequence[Numbered], strikes: Sequence[int]) -> Waits:
     """`strikes` are moments in milliseconds of the same clock."""
-    messages = _messages(history)
-    found = Waits([], [], [])
-    for at in strikes:
-        later = [one for one in messages if one.sent >= at]
-        _first(found.accept, at, [one.taken for one in later if one.taken])
-        _first(found.answer, at, [one.told for one in later if one.told])
-        stuck = [one.told - at for one in messages if one.sent < at < one.told]
-        if stuck:
-            found.recover.append(max(stuck) / 1000)
-    return found
+    found = [recovery(history, at) for at in strikes]
+    return Waits(
+        [one.first_accepted_s for one in found if one.first_accepted_s is not None],
+        [one.first_answer_s for one in found if one.first_answer_s is not None],
+        [longest for at in strikes if (longest := _last_waiting(history, at))],
+    )
 
 
-def _first(into: list[float], at: int, moments: list[int]) -> None:
-    if moments:
-        into.append((min(moments) - at) / 1000)
-
-
-def _messages(history: Sequence[Record]) -> list[_Message]:
-    found: dict[str, _Message] = {}
-    for record in history:
-        match record:
-            case Invoke():
-                found.setdefault(record.message, _Message(record.at))
-            case Ok():
-                message = found.setdefault(record.message, _Message(record.at))
-                message.taken = message.taken or record.at
-            case Answer():
-                for name in record.messages:
-                    if name in found:
-                        found[name].told = found[name].told or record.at
-    return list(found.values())
+def _last_waiting(history: Sequence[Numbered], at: int) -> float:
+    """How long after `at` the last of those was answered that had been sent before it; 0 when nobody waited."""
+    sent: dict[str, int] = {}
+    told: dict[str, int] = {}
+    for _, record in history:
+        if isinstance(record, Invoke):
+            sent.setdefault(record.message, record.at)
+        elif isinstance(record, Answer):
+            for name in record.messages:
+                told.setdefault(name, record.at)
+    waiting = [told[name] - at for name, when in sent.items() if name in told and when < at < told[name]]
+    return max(waiting, default=0) / 1000
 
 
 def percentile(values: Sequence[float], share: float) -> float:
