@@ -263,6 +263,14 @@ class TurnDecided(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     offer: Offer | None = None
 
 
+class AttemptBegan(msgspec.Struct, frozen=True, tag=True):
+    """An attempt at a turn that is suspected of ending its processes."""
+
+    turn_id: str
+    attempt: int
+    at: int
+
+
 class AttemptFailed(msgspec.Struct, frozen=True, tag=True):
     """Why an attempt at a turn came to nothing; the next one does not know."""
 
@@ -273,7 +281,16 @@ class AttemptFailed(msgspec.Struct, frozen=True, tag=True):
     at: int
 
 
-Step = TurnOpened | TurnRevoked | TurnDecided | AttemptFailed | EffectIntended | EffectSettled | EffectUnknown
+Step = (
+    TurnOpened
+    | TurnRevoked
+    | TurnDecided
+    | AttemptBegan
+    | AttemptFailed
+    | EffectIntended
+    | EffectSettled
+    | EffectUnknown
+)
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):

@@ -16,7 +16,6 @@ from parley_mesh import topology
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.middleware import compose
 from parley_mesh.middleware.acknowledge import acknowledge
-from parley_mesh.middleware.give_up import give_up
 from parley_mesh.middleware.keepalive import keepalive
 from parley_mesh.shards import Shards
 from parley_mesh.work import WorkQueue
@@ -78,6 +77,6 @@ class Specialist:
 
     def _queue(self, name: str, lane: str, worker: Worker) -> WorkQueue:
         beat = keepalive(topology.TURN_ACK_WAIT_S / 3)
-        handler = compose(worker.handle, [acknowledge(), beat, give_up(SpecialistSettings().max_attempts, worker.fail)])
+        handler = compose(worker.handle, [acknowledge(), beat])
         durable = topology.turn_consumer(name, subjects.TRACK, lane)
         return WorkQueue(self.wire, subjects.STREAM, durable, handler, slots=4)

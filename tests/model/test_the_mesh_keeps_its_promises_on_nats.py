@@ -17,7 +17,7 @@ from parley_mesh import topology
 from parley_mesh.wire import Wire
 from parley_testkit.nats_server import NatsServer
 
-AN_EXAMPLE = 15
+AN_EXAMPLE = 10
 EXAMPLES = 2
 
 

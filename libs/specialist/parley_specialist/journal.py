@@ -8,7 +8,7 @@ from parley_mesh.bus import Bus
 from parley_proto import subjects
 from parley_proto.envelope import decode, encode, now_ms
 from parley_proto.errors import ParleyError, PermanentError
-from parley_proto.specialist import AssignTurn, AttemptFailed, Step, TurnDecided, TurnRevoked
+from parley_proto.specialist import AssignTurn, AttemptBegan, AttemptFailed, Step, TurnDecided, TurnRevoked
 
 REVOKED = "revoked"
 
@@ -37,6 +37,10 @@ class Journal:
         """Where an earlier attempt stood at its last side effect; None where it had none. `revoked` as above."""
         steps, _ = await self.read(turn)
         return next((step for step in reversed(steps) if isinstance(step, TurnDecided)), None)
+
+    async def began(self, turn: AssignTurn, attempt: int) -> None:
+        """Note that an attempt begins: if its process dies, it was not only beside another."""
+        await self._bus.append(_subject(turn), encode(AttemptBegan(turn.turn_id, attempt, now_ms())))
 
     async def failed(self, turn: AssignTurn, attempt: int, error: ParleyError) -> None:
         """Note why an attempt failed; where the log is away, only the reason is lost."""

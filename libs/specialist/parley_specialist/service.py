@@ -7,7 +7,6 @@ from typing import Any
 from parley_mesh.cards import Directory
 from parley_mesh.middleware import compose
 from parley_mesh.middleware.acknowledge import acknowledge
-from parley_mesh.middleware.give_up import give_up
 from parley_mesh.middleware.keepalive import keepalive
 from parley_mesh.middleware.trace import trace
 from parley_mesh.notices import NoticeBoard
@@ -41,7 +40,7 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
         board,
         mesh.settings.shards,
     )
-    worker = Worker(spec.name, Loop(spec, settings, deps), mesh.bus, mesh.settings.shards)
+    worker = Worker(spec.name, Loop(spec, settings, deps), mesh.bus, mesh.settings.shards, most=settings.max_attempts)
     queues = [_queue(lane, worker, settings, mesh) for lane in LANES]
 
     async def start() -> None:
@@ -69,15 +68,8 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
 
 
 def _queue(lane: str, worker: Worker, settings: Settings, mesh: Mesh) -> WorkQueue:
-    handler = compose(
-        worker.handle,
-        [
-            acknowledge(),
-            keepalive(TURN_ACK_WAIT_S / 3),
-            trace(f"specialist.{lane}"),
-            give_up(settings.max_attempts, worker.fail),
-        ],
-    )
+    policies = [acknowledge(), keepalive(TURN_ACK_WAIT_S / 3), trace(f"specialist.{lane}")]
+    handler = compose(worker.handle, policies)
     slots = settings.consult_slots if lane == "consult" else settings.slots
     durable = turn_consumer(mesh.name, subjects.TRACK, lane)
     return WorkQueue(mesh.client, subjects.STREAM, durable, handler, slots=slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
@@ -14,6 +15,7 @@ from parley_proto.envelope import decode, encode, now_ms
 from parley_proto.errors import ParleyError, PermanentError, TransientError
 from parley_proto.specialist import AskConsult, AssignTurn, Outcome, TurnFailed, Work
 from parley_specialist import metrics
+from parley_specialist.attempts import Attempts
 from parley_specialist.journal import REVOKED, Journal
 from parley_specialist.loop import Loop
 from parley_specialist.unexpected import without_its_text
@@ -26,11 +28,13 @@ ELECTION_S = 15.0
 class Worker:
     """Handles the deliveries of one specialty's lanes."""
 
-    def __init__(self, name: str, loop: Loop, bus: Bus, shards: int) -> None:
+    def __init__(self, name: str, loop: Loop, bus: Bus, shards: int, *, most: int = 4) -> None:
         self._name = name
         self._loop = loop
         self._bus = bus
         self._journal = Journal(bus)
+        self._attempts = Attempts(self._journal, most)
+        self._most = most
         self._shards = shards
 
     async def handle(self, delivery: Delivery) -> None:
@@ -42,21 +46,15 @@ class Worker:
             return
         with continued(delivery.headers, conversation=work.conversation, turn=work.turn_id):
             if isinstance(work, AssignTurn):
-                await self._turn(work, delivery.attempt)
-            else:
+                tried = work, delivery.attempt
+                await self._attempts.run(*tried, partial(self._turn, *tried), partial(self._fail, *tried))
+            elif delivery.attempt <= self._most:
                 await self._consult(work)
 
-    async def fail(self, delivery: Delivery) -> None:
+    async def _fail(self, turn: AssignTurn, attempt: int) -> None:
         """Say that the turn failed and why, after the attempts that it had."""
-        work: Work = decode(delivery.data, Work)
-        if not isinstance(work, AssignTurn):
-            return
-        try:
-            reason = await self._journal.reason(work)
-        except PermanentError as error:
-            log("parley.specialist").info("work of nobody", extra={"turn": work.turn_id, "reason": error.message})
-            return
-        await self._publish(work, self._failed(work, delivery.attempt, ATTEMPTS, reason))
+        reason = await self._journal.reason(turn)
+        await self._publish(turn, self._failed(turn, attempt, ATTEMPTS, reason))
 
     async def _turn(self, turn: AssignTurn, attempt: int) -> None:
         left = (turn.deadline_at - now_ms()) / 1000

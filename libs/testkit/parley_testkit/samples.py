@@ -45,6 +45,7 @@ from parley_proto.rag import Document, IngestRequest, Passage, SearchReply, Sear
 from parley_proto.specialist import (
     AskConsult,
     AssignTurn,
+    AttemptBegan,
     AttemptFailed,
     Card,
     Citation,
@@ -141,6 +142,7 @@ MESSAGES: tuple[msgspec.Struct, ...] = (
     TurnOpened(TURN, 1, "billing", AT),
     TurnRevoked(TURN, 1, "handoff", AT),
     TurnDecided(TURN, AT, [ChatMessage("assistant", tool_calls=[CALL])], ["list_payments"], ["Charged twice."], OFFER),
+    AttemptBegan(TURN, 3, AT),
     AttemptFailed(TURN, 1, "unavailable", "Nobody answers.", AT),
     DeadLetter("d" * 32, CONVERSATION, "attempts", "Nobody answers.", AT, 7, "billing", TURN, [LINE]),
     EffectIntended("k" * 32, "refund_payment", CONVERSATION, TURN, 1, {"payment_id": "PAY-100002"}, AT),
