@@ -107,7 +107,7 @@ async def test_a_damaged_file_costs_its_vectors_and_nothing_else(
         model = CountingModel()
         assert len(await ingest(path, model)) == 30
         assert model.encoded == expected
-    assert [record.getMessage() for record in caplog.records] == (
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("parley")] == (
         ["the embedding cache was damaged and is begun anew"] if damage else []
     )
 

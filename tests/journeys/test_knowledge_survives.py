@@ -166,7 +166,7 @@ def test_bad_files_are_refused_with_their_reason_and_the_rest_goes_in(apart: Run
     reply = json.loads(done.stdout)
     assert done.returncode == 1 and (reply["stored"], reply["refused"]) == (1, 4)
     reasons = {one["document_id"].partition(" ")[0]: one["reason"] for one in reply["skipped"]}
-    assert "200 MB, the limit is 64 MB" in reasons["huge.txt"]
+    assert "200.0 MB, the limit is 64 MB" in reasons["huge.txt"]
     assert set(reasons) == {"huge.txt", "empty.md", "picture.md", "half.pdf"} and all(reasons.values())
     assert apart.json("kb", "search", "when do kites fly")["passages"][0]["document"] == "kites.html"
 

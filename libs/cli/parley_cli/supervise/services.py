@@ -11,7 +11,7 @@ import msgspec
 
 from parley_cli.errors import EXIT_USAGE, CommandError
 from parley_cli.supervise.settings import Port
-from parley_mesh.settings import Found, explain, load
+from parley_mesh.settings import Found, MeshSettings, explain, load
 from parley_proto.errors import SettingsError
 
 SERVICES = "parley.services"
@@ -85,6 +85,8 @@ def check(service: Service, environ: Mapping[str, str]) -> None:
     own_way = getattr(importlib.import_module(kind.__module__), "from_env", None)
     try:
         own_way(environ) if own_way else load(kind, service.name, environ)
+        if service.on_nats:
+            load(MeshSettings, "mesh", environ)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
