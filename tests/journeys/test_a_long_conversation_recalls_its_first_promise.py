@@ -30,7 +30,6 @@ ASKS = [
 ]
 
 
-# The gateway takes 100 messages a minute of one conversation: the client waits where it has to.
 @pytest.mark.timeout(400)
 async def test_the_last_of_200_turns_recalls_what_the_first_promised(mesh: RunningMesh) -> None:
     async with door(mesh.url) as way, reading(mesh) as log:

@@ -28,8 +28,11 @@ async def postgres() -> AsyncIterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def mesh(request: pytest.FixtureRequest) -> Iterator[RunningMesh]:
-    """The whole mesh, started once for all journeys; its logs stay when a test has failed."""
-    running = RunningMesh()
+    """The whole mesh, started once for all journeys; its logs stay when a test has failed.
+
+    A test talks faster than a customer may: how much that is, the gateway's own tests say.
+    """
+    running = RunningMesh(environ={"PARLEY_GATEWAY_MESSAGES_PER_MINUTE": "6000"})
     failed_before = request.session.testsfailed
     try:
         running.start()
