@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Literal
 
 import msgspec
@@ -70,11 +71,10 @@ class Knowledge:
         """Store what changed, skip what did not, and say what was refused and why."""
         accepted = accept(documents)
         names = [document.document_id for document in accepted.documents]
-        # What takes long is done before anybody else has to wait.
-        await self._prepare(accepted.documents, await self._store.known(tenant, names))
+        known = await self._store.known(tenant, names)
+        # Embedding takes long: other writers go on meanwhile.
+        reply = await self._store_changed(tenant, accepted.documents, known, "ingest", self._writer.turn)
         async with self._writer.turn():
-            known = await self._store.known(tenant, names)
-            reply = await self._store_changed(tenant, accepted.documents, known, "ingest")
             await self._cut_off(tenant, names)
         skipped = [*accepted.skipped, *reply.skipped]
         _count(reply, len(skipped))
@@ -92,7 +92,7 @@ class Knowledge:
             withdrawn -= {document.document_id for document in documents}
             if withdrawn and complete:
                 await self._store.replace(tenant, dict.fromkeys(withdrawn, 0), [])
-            reply = await self._store_changed(tenant, offered, known, "package")
+            reply = await self._store_changed(tenant, offered, known, "package", nullcontext)
         _count(reply, len(reply.skipped))
         return reply
 
@@ -105,14 +105,6 @@ class Knowledge:
                 await self._store.replace(tenant, dict.fromkeys(known, 0), [])
                 self._written(len(known))
         return len(known)
-
-    async def _prepare(self, documents: Sequence[Document], known: dict[str, Known]) -> None:
-        """Have the texts of what has changed embedded: the vectors are remembered until they are stored."""
-        changed = [document for document in documents if self._changed(document, known)]
-        cut = await asyncio.to_thread(lambda: [chunk for one in changed for chunk in chunks(one, self._sizes)])
-        texts = dict.fromkeys(text for chunk in cut for text in (chunk.indexed, chunk.heading))
-        if texts:
-            await self._encoder.vectors(list(texts), remember=False, urgent=False)
 
     async def _cut_off(self, tenant: str, names: Sequence[str]) -> None:
         """Remove the later parts of documents that have become shorter."""
@@ -146,7 +138,12 @@ class Knowledge:
         return Found(way, [hit for hits in await asyncio.gather(*searches) for hit in hits])
 
     async def _store_changed(
-        self, tenant: str, documents: Sequence[Document], known: dict[str, Known], origin: Origin
+        self,
+        tenant: str,
+        documents: Sequence[Document],
+        known: dict[str, Known],
+        origin: Origin,
+        turn: Callable[[], AbstractAsyncContextManager[None]],
     ) -> IngestReply:
         changed = [document for document in documents if self._changed(document, known)]
         skipped: list[Skipped] = []
@@ -157,8 +154,9 @@ class Knowledge:
             counts = {document.document_id: 0 for document in group}
             for row in rows:
                 counts[row.document.document_id] += 1
-            await self._store.replace(tenant, counts, rows)
-            self._written(len(rows))
+            async with turn():
+                await self._store.replace(tenant, counts, rows)
+                self._written(len(rows))
             skipped += [Skipped(document, "it has no words") for document, count in counts.items() if not count]
             windows += len(rows)
         metrics.WINDOWS.set(await self._store.rows())
