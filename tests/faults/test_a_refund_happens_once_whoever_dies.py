@@ -1,7 +1,7 @@
 """SIGKILL in the midst of a refund, again and again: a third party that honours idempotency keys has exactly one refund
 a payment, one that forgets them at most one, and what nobody knows the end of is with a person.
 
-PARLEY_FAULT_KILLS says how often it strikes (6; `make faults`: 100).
+PARLEY_FAULT_KILLS says how often it strikes (4; `make faults`: 100).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from parley_testkit.bench import until
 from parley_testkit.mesh import RunningMesh
 from parley_testkit.ports import free_port
 
-KILLS = int(os.environ.get("PARLEY_FAULT_KILLS", "6"))
+KILLS = int(os.environ.get("PARLEY_FAULT_KILLS", "4"))
 ANSWER_S = 60.0
 # Beyond that the turn would be a dead letter (parley_specialist.settings.Settings.max_attempts).
 MOST_KILLS_A_REFUND = 2

@@ -68,8 +68,9 @@ async def run(mesh: RunningMesh, row: Row, seed: int, customers: int, turns: int
 def table(results: list[Result]) -> str:
     """Markdown: a line a row."""
     head = (
-        "| fault | seed | strikes | accepted | answered | told why not | effects | lost | duplicated | reordered | "
-        "duplicate effects | other | first accept s p50/p99 | first answer s p50/p99 | last waiting one s p50/p99 |"
+        "| fault | seed | strikes | accepted | answered | told why not | effects so far | lost | duplicated | "
+        "reordered | duplicate effects | other | first accept s p50/p99 | first answer s p50/p99 | "
+        "last waiting one s p50/p99 |"
     )
     rule = "|---" + "|---:" * 14 + "|"
     return "\n".join([head, rule, *(_line(result) for result in results)])
@@ -118,7 +119,7 @@ def _report(results: list[Result], args: argparse.Namespace, seed: int) -> str:
         f"{table(results)}\n\n"
         "Times are from a strike to the first message accepted and the first answered among those sent after it, and "
         "to the last answer among those that were waiting when it struck; load generator, servers and services share "
-        "the machine. *told why not* are messages whose answer was an honest sentence. *other* counts phantoms, owners "
+        "the machine. *told why not* are messages whose answer was an honest no. *other* counts phantoms, owners "
         "out of order and answers that are not in the log.\n"
     )
 
