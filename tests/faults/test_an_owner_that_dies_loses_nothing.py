@@ -39,7 +39,10 @@ def once(bench: Bench, names: list[str]) -> bool:
 
 
 async def test_two_instances_share_the_shards_and_a_third_that_joins_takes_its_part(bench: Bench) -> None:
-    assert sorted((await bench.shares()).values()) == [32, 32]
+    async with asyncio.timeout(30):
+        # On a busy machine an instance may look away for longer than its peers wait.
+        while sorted((await bench.shares()).values()) != [32, 32]:
+            await asyncio.sleep(0.1)
 
     async def join() -> None:
         bench.launch("conversation-3")
