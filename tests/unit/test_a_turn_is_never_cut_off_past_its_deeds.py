@@ -214,3 +214,18 @@ def test_an_owner_changes_only_with_its_turn_revoked() -> None:
     moved = must(state, HandoffRequested(**outcome(turn), to="technical", summary=SUMMARY), facts(2, deeds=NOTHING))
     assert any(isinstance(shown, OwnerChanged) for shown in moved.shown)
     assert isinstance(moved.steps[0], TurnRevoked) and moved.revokes == NOTHING.seq
+
+
+def test_who_asks_for_a_person_again_later_asks_for_something_new() -> None:
+    """A ticket is kept by the words that asked for it: the second wish must not find the first one's."""
+    state, _ = opened()
+    wishes = []
+    for seq in (2, 4):
+        asked = must(state, PersonRequested(IDENTITY, AT), facts(seq, deeds=NOTHING))
+        assert asked.assign is not None
+        wishes.append(asked.assign.messages[-1].message_id)
+        ended = must(asked.state, answered(asked.assign), facts(seq + 1))
+        said = ended.shown[0]
+        assert isinstance(said, MessageShown) and not set(wishes) & set(said.answers)
+        state = msgspec.structs.replace(ended.state, owner="billing")
+    assert len(set(wishes)) == 2

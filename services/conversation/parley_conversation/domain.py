@@ -48,6 +48,9 @@ from parley_proto.specialist import (
 from parley_recap.bounds import bounded
 
 ESCALATION = "escalation"
+# Begins the id of a customer's choice, which is put into words here. Each has its own: what one of them brought about
+# is not what the next one asks for (parley_specialist.ledger.effect_key).
+WISH = "wish-"
 WINDOW_LINE = 2_000
 RECENT_IDS = 64
 MAX_ASK_BACKS = 2
@@ -253,7 +256,7 @@ def _answer(transition: Transition, lines: list[Line], facts: Facts) -> None:
         transition.update(asked_back=state.asked_back + 1, window=recap.settled(state.window, lines))
         question = asking.question(facts.specialties) if facts.specialties else texts.failure("no_receiver")
         kind: Kind = "asked" if facts.specialties else "failed"
-        _say(transition, question, kind, lines[-1].message_id, facts, answers=_ids(lines, facts))
+        _say(transition, question, kind, lines[-1].message_id, facts, answers=_ids(lines))
         return
     if owner != state.owner:
         _move(transition, owner, "routed", facts)
@@ -325,7 +328,7 @@ def _turn_answered(state: Checkpoint, entry: TurnAnswered, facts: Facts) -> Tran
         citations=entry.citations,
         final=True,
         epoch=entry.epoch,
-        answers=_ids(state.turn.messages, facts) if state.turn else [],
+        answers=_ids(state.turn.messages) if state.turn else [],
     )
     transition.shown.append(shown)
     line = Line("assistant", entry.text[:WINDOW_LINE], reply, entry.specialty, facts.now)
@@ -360,7 +363,7 @@ def _hand_over(state: Checkpoint, to: str, reason: str, summary: HandoffSummary,
     transition = Transition(state)
     turn, source = state.turn, state.owner
     if facts.deeds:
-        known = unsettled(facts.deeds, _ids(turn.messages, facts))
+        known = unsettled(facts.deeds, _ids(turn.messages))
         summary = msgspec.structs.replace(summary, facts=[*summary.facts, *known])
     _revoke(transition, reason, facts)
     _move(transition, to, reason, facts, summary)
@@ -388,9 +391,9 @@ def _person_requested(state: Checkpoint | None, entry: PersonRequested, facts: F
 def _grant(transition: Transition, to: str, waiting: list[Line], facts: Facts) -> None:
     """Bring the customer where they want to be, with what still waits for an answer."""
     state = transition.state
-    wish = Line("customer", texts.WANTS.get(to, texts.wants(to)), _wish_id(facts))
+    wish = Line("customer", texts.WANTS.get(to, texts.wants(to)), f"{WISH}{facts.seq}")
     # The newest wish takes the place of the last one: a customer who clicks to and fro must not make the turn grow.
-    waiting = [*(line for line in waiting if line.message_id != wish.message_id), wish]
+    waiting = [*(line for line in waiting if not _is_wish(line)), wish]
     summary = HandoffSummary("The customer asked for it.", [Fact(line.text, [line.message_id]) for line in waiting])
     _move(transition, to, "customer_choice", facts, summary)
     transition.update(queue=[], wish="", escalated=state.escalated or to == ESCALATION)
@@ -444,7 +447,7 @@ def _ended(state: Checkpoint, code: str, facts: Facts) -> Transition | None:
     _revoke(transition, code, facts)
     transition.update(turn=None, handoffs=0, window=_settled(state))
     text = " ".join([*(facts.deeds.done if facts.deeds else []), texts.failure(code)])
-    about, answers = turn.messages[-1].message_id, _ids(turn.messages, facts)
+    about, answers = turn.messages[-1].message_id, _ids(turn.messages)
     _say(transition, text, "failed", about, facts, answers=answers, turn_id=turn.turn_id)
     _next_turn(transition, facts)
     return transition
@@ -459,7 +462,7 @@ def _cancel_requested(state: Checkpoint, entry: CancelRequested, facts: Facts) -
         _say(transition, texts.TOO_LATE, "notice", f"cancel/{facts.seq}", facts, final=False)
         return transition
     _revoke(transition, "cancelled", facts)
-    transition.shown.append(RunEnded(turn.turn_id, "cancelled", facts.now, _ids(turn.messages, facts)))
+    transition.shown.append(RunEnded(turn.turn_id, "cancelled", facts.now, _ids(turn.messages)))
     transition.update(turn=None, handoffs=0, window=_settled(state))
     _next_turn(transition, facts)
     return transition
@@ -536,13 +539,13 @@ def _summary_written(state: Checkpoint, entry: SummaryWritten, facts: Facts) -> 
     return transition
 
 
-def _ids(lines: Sequence[Line], facts: Facts) -> list[str]:
+def _ids(lines: Sequence[Line]) -> list[str]:
     """The messages that the customer sent: a wish is put into words here."""
-    return [line.message_id for line in lines if line.message_id != _wish_id(facts)]
+    return [line.message_id for line in lines if not _is_wish(line)]
 
 
-def _wish_id(facts: Facts) -> str:
-    return digest(facts.conversation, "wish")
+def _is_wish(line: Line) -> bool:
+    return line.message_id.startswith(WISH)
 
 
 _RULES: dict[type, Callable[..., Transition | None]] = {
