@@ -9,8 +9,8 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 from aiobreaker import CircuitBreaker, CircuitBreakerError
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from parley_mesh.patience import passing, patient
 from parley_mesh.telemetry import inject
 from parley_proto.envelope import Identity
 from parley_proto.errors import TransientError
@@ -47,12 +47,7 @@ class BackofficeClient:
 
         What is not `repeatable` is tried again only as long as it never left (`not_sent`).
         """
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(_again if repeatable else _never_left),
-            stop=stop_after_delay(PATIENCE_S),
-            wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
-            reraise=True,
-        ):
+        async for attempt in patient(PATIENCE_S, passing if repeatable else _never_left):
             with attempt:
                 return await self._guarded(method, path, body, key)
         raise AssertionError("tenacity returns or raises")
@@ -84,10 +79,6 @@ class BackofficeClient:
             return msgspec.json.decode(raw) if raw else None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise TransientError("The back office answers something that is no JSON.", code="backoffice") from error
-
-
-def _again(error: BaseException) -> bool:
-    return isinstance(error, TransientError)
 
 
 def _never_left(error: BaseException) -> bool:

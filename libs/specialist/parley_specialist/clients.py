@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from parley_mesh.bus import Bus
+from parley_mesh.patience import patient
 from parley_mesh.telemetry import inject, log
 from parley_proto import subjects
 from parley_proto.envelope import DEADLINE, Identity, decode, encode, new_id, now_ms
@@ -131,12 +131,7 @@ class Knowledge:
             )
         )
         try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(TransientError),
-                stop=stop_after_delay(self._timeout_s),
-                wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
-                reraise=True,
-            ):
+            async for attempt in patient(self._timeout_s):
                 with attempt:
                     data = await self._bus.request(
                         subjects.RAG_SEARCH, request, timeout=SEARCH_ONCE_S, headers=inject()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
-
 from parley_mesh.bus import Bus
+from parley_mesh.patience import patient
 from parley_mesh.telemetry import continued, inject, log
 from parley_mesh.work import Delivery
 from parley_proto import subjects
@@ -111,12 +110,7 @@ class Worker:
         subject = subjects.conv(turn.conversation, self._shards)
         identity = f"{turn.turn_id}-{turn.epoch}-{outcome.attempt}"
         try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(TransientError),
-                stop=stop_after_delay(ELECTION_S),
-                wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
-                reraise=True,
-            ):
+            async for attempt in patient(ELECTION_S):
                 with attempt:
                     await self._bus.append(subject, encode(outcome), msg_id=identity, headers=inject())
         except ParleyError as error:

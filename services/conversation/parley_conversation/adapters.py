@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from parley_conversation.deeds import Deeds, deeds_of
 from parley_conversation.domain import Transition
 from parley_mesh.archive import recall
 from parley_mesh.bus import Bus, Write
+from parley_mesh.patience import patient
 from parley_mesh.telemetry import inject, log
 from parley_proto import subjects
 from parley_proto.conversation import Checkpoint, TurnDue
 from parley_proto.envelope import decode, digest, encode, now_ms
-from parley_proto.errors import ConflictError, ParleyError, TransientError
+from parley_proto.errors import ConflictError, ParleyError
 from parley_proto.rag import EmbedReply, EmbedRequest
 from parley_proto.specialist import AssignTurn, DeadLetter, RouteHint, Step, TurnOpened, TurnRevoked
 
@@ -66,12 +66,7 @@ class Intents:
 
     async def _embed(self, text: str, patience_s: float) -> bytes:
         request = encode(EmbedRequest([text]))
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(TransientError),
-            stop=stop_after_delay(patience_s),
-            wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
-            reraise=True,
-        ):
+        async for attempt in patient(patience_s):
             with attempt:
                 once = min(REQUEST_S, max(patience_s, QUICK_S))
                 data = await self._bus.request(subjects.RAG_EMBED, request, timeout=once, headers=inject())
