@@ -40,6 +40,11 @@ class Heart:
     def start(self) -> None:
         self._task = asyncio.create_task(self._beat(), name="pulse")
 
+    async def tell(self) -> None:
+        """Say how it is now: what ends at once would never be looked at."""
+        if self._client.is_connected:
+            await self._say(Pulse(self._instance, self._reason()))
+
     async def stop(self) -> None:
         await end(self._task)
 

@@ -151,7 +151,7 @@ class Life:
         """The order of a shutdown: take no more, finish what runs, flush, close."""
         self._phase = "is draining"
         log("parley").info("draining")
-        steps = (micro.stop, service.drain, server.stop, service.close, heart.stop, self._close_client)
+        steps = (heart.tell, micro.stop, service.drain, server.stop, service.close, heart.stop, self._close_client)
         for step in steps:
             try:
                 await asyncio.wait_for(step(), self._settings.drain_s)
