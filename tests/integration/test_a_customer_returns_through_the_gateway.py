@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
+import gateway_on_nats
 from archiver_log import erase
 from archiver_servers import archiving, until
 from gateway_fixtures import Client, House, Run, user
 from retiring_scene import Scene
 
 from parley_archiver.domain import owner_of
-from parley_gateway.app import build
 from parley_gateway.domain import thread_conversation
-from parley_gateway.settings import Settings
-from parley_mesh.health import HealthServer
-from parley_mesh.jetstream import NatsBus
-from parley_mesh.runner import Mesh
+from parley_proto import subjects
 from parley_proto.envelope import Identity
 
 pytest_plugins = ("archiver_fixtures", "retiring_fixtures")
 
 
-@asynccontextmanager
-async def gateway(scene: Scene) -> AsyncIterator[House]:
+def gateway(scene: Scene) -> AbstractAsyncContextManager[House]:
     """A gateway under its own user, on the scene's log."""
-    server = scene.bench.nats
-    client = await server.connect("gateway")
-    mesh = Mesh("gateway", server.settings("gateway"), NatsBus(client), client, "gateway-1")
-    service = await build(Settings(), mesh)
-    http = HealthServer("127.0.0.1", 0, service.ready, service.http)
-    await http.start()
-    await service.start()
-    house = House(http, scene.bus)
-    await house.listening()
-    try:
-        yield house
-    finally:
-        await service.drain()
-        await house.close()
-        await service.close()
+    return gateway_on_nats.gateway(scene.bench.nats, shards=subjects.SHARDS, owner=scene.bus)
 
 
 async def test_who_returns_is_told_that_the_log_was_reset_and_shown_what_is_remembered(
