@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from parley_conversation.adapters import Hot, Log
-from parley_conversation.domain import Facts, decide
+from parley_conversation.domain import decide
+from parley_conversation.transition import Facts
 from parley_mesh import topology
 from parley_mesh.jetstream import NatsBus
 from parley_proto.conversation import CancelRequested, Checkpoint, Entry

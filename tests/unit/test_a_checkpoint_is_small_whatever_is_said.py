@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parley_conversation.domain import Facts, decide
+from parley_conversation.domain import decide
 from parley_conversation.recap import (
     CHECKPOINT_BYTES,
     OFFER_BYTES,
@@ -21,6 +21,7 @@ from parley_conversation.recap import (
     has_room,
     to_summarise,
 )
+from parley_conversation.transition import Facts
 from parley_proto.conversation import (
     CancelRequested,
     Checkpoint,

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley_conversation import domain
-from parley_conversation.domain import Facts, Transition, dead_letter, decide, route_text
+from parley_conversation.domain import dead_letter, decide, route_text
+from parley_conversation.transition import Facts, Transition
 from parley_proto.conversation import (
     CancelRequested,
     Checkpoint,

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from parley_conversation.adapters import Log
-from parley_conversation.domain import Facts, decide
+from parley_conversation.domain import decide
+from parley_conversation.transition import Facts
 from parley_mesh.archive import recall
 from parley_mesh.memory import MemoryBus
 from parley_proto import subjects

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from parley_conversation.deeds import Deeds, deeds_of
-from parley_conversation.domain import Transition
+from parley_conversation.transition import Transition
 from parley_mesh.archive import recall
 from parley_mesh.bus import Bus, Write
 from parley_mesh.patience import patient

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from parley_conversation import asking, recap, texts
-from parley_conversation.deeds import Deeds, unsettled
-from parley_proto.broadcast import Notice
+from parley_conversation.deeds import unsettled
+from parley_conversation.transition import (
+    WISH,
+    Facts,
+    Transition,
+    is_wish,
+    move,
+    open_turn,
+    revoke,
+    say,
+    sent_by_customer,
+    set_aside,
+    show_notices,
+)
 from parley_proto.conversation import (
     CancelRequested,
     Checkpoint,
     CustomerMessage,
     Entry,
     MessageShown,
-    NoticeShown,
-    OpenTurn,
-    OwnerChanged,
     PersonRequested,
     RetryRequested,
     RunEnded,
-    Shown,
     SummaryWritten,
     TurnDue,
     reply_id,
 )
-from parley_proto.envelope import digest
 from parley_proto.specialist import (
-    AssignTurn,
     Burst,
-    DeadLetter,
     EscalationRequested,
     Fact,
     HandoffRequested,
@@ -38,19 +43,12 @@ from parley_proto.specialist import (
     Kind,
     Line,
     Outcome,
-    RouteHint,
-    Step,
     TurnAnswered,
     TurnFailed,
-    TurnOpened,
-    TurnRevoked,
 )
 from parley_recap.bounds import bounded
 
 ESCALATION = "escalation"
-# Begins the id of a customer's choice, which is put into words here. Each has its own: what one of them brought about
-# is not what the next one asks for (parley_specialist.ledger.effect_key).
-WISH = "wish-"
 WINDOW_LINE = 2_000
 RECENT_IDS = 64
 MAX_ASK_BACKS = 2
@@ -58,47 +56,6 @@ MAX_ASK_BACKS = 2
 MAX_INTERRUPTS = 3
 # The outcome of a turn whose every attempt failed (parley_specialist.worker).
 ATTEMPTS = "attempts"
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What the decision may know beside state and entry: gathered by the handler, so that deciding stays pure.
-
-    `seq` is the entry's stream sequence, `now` milliseconds, `turn_ms` the time a turn may take. `deeds` is what the
-    open turn has done so far, where the entry could end it; `burst` the owner's way with messages during a turn.
-    """
-
-    conversation: str
-    seq: int
-    now: int
-    turn_ms: int
-    specialties: list[str]
-    hint: RouteHint = RouteHint()
-    notices: list[Notice] = []
-    max_handoffs: int = 3
-    burst: Burst = "merge"
-    deeds: Deeds | None = None
-
-    @property
-    def acted(self) -> bool:
-        """The open turn has done or begun something that can't be taken back."""
-        return self.deeds is not None and self.deeds.any
-
-
-class Transition(msgspec.Struct):
-    """The next state and everything that leaves with it in one atomic batch.
-
-    `revokes` is the sequence that the open turn's journal must still have, so that it can't act unseen.
-    """
-
-    state: Checkpoint
-    shown: list[Shown] = msgspec.field(default_factory=list)
-    steps: list[Step] = msgspec.field(default_factory=list)
-    assign: AssignTurn | None = None
-    revokes: int | None = None
-    dead: DeadLetter | None = None
-
-    def update(self, **changes: object) -> None:
-        self.state = msgspec.structs.replace(self.state, **changes)
 
 
 def decide(state: Checkpoint | None, entry: Entry, facts: Facts) -> Transition | None:
@@ -165,12 +122,12 @@ def _customer_message(state: Checkpoint | None, entry: CustomerMessage, facts: F
     echo = MessageShown(entry.message_id, "customer", entry.text, entry.at, client_id=entry.client_id)
     transition.shown.append(echo)
     transition.update(recent=_remember(state.recent, entry))
-    _show_notices(transition, facts)
+    show_notices(transition, facts)
     if state.turn is None:
         _answer(transition, [line], facts)
     elif not recap.has_room([*state.turn.messages, *state.queue, line]):
         transition.update(window=recap.settled(state.window, [line]))
-        _say(transition, texts.BUSY, "refused", entry.message_id, facts, answers=[entry.message_id], final=False)
+        say(transition, texts.BUSY, "refused", entry.message_id, facts, answers=[entry.message_id], final=False)
     elif facts.burst == "interrupt" and not facts.acted and len(state.turn.messages) <= MAX_INTERRUPTS:
         _interrupt(transition, line, facts)
     else:
@@ -182,18 +139,10 @@ def _interrupt(transition: Transition, line: Line, facts: Facts) -> None:
     """Begin the answer anew with what the customer has added."""
     turn, waiting = transition.state.turn, transition.state.queue
     if turn:
-        _revoke(transition, "interrupted", facts)
+        revoke(transition, "interrupted", facts)
         transition.shown.append(RunEnded(turn.turn_id, "interrupted", facts.now))
         transition.update(queue=[])
-        _open_turn(transition, [*turn.messages, *waiting, line], facts)
-
-
-def _revoke(transition: Transition, reason: str, facts: Facts) -> None:
-    """The open turn may not act any more, provided that it has not done so since its journal was read."""
-    turn = transition.state.turn
-    if turn:
-        transition.steps.append(TurnRevoked(turn.turn_id, turn.epoch, reason, facts.now))
-        transition.revokes = facts.deeds.seq if facts.deeds else None
+        open_turn(transition, [*turn.messages, *waiting, line], facts)
 
 
 def _repeated(state: Checkpoint, entry: CustomerMessage, facts: Facts) -> Transition | None:
@@ -201,7 +150,7 @@ def _repeated(state: Checkpoint, entry: CustomerMessage, facts: Facts) -> Transi
     if state.recent[entry.message_id] == entry.body_hash:
         return None
     transition = Transition(state)
-    _say(transition, texts.REUSED, "refused", f"{entry.message_id}/{facts.seq}", facts, final=state.turn is None)
+    say(transition, texts.REUSED, "refused", f"{entry.message_id}/{facts.seq}", facts, final=state.turn is None)
     return transition
 
 
@@ -217,24 +166,9 @@ def dead_letter(state: Checkpoint | None, entry: Entry, facts: Facts, reason: st
         lines = [Line("customer", recap.cut(entry.text), about, at=entry.at)]
         transition.update(recent=_remember(known.recent, entry))
         text, final = texts.failure("dead_letter"), known.turn is None
-        _say(transition, text, "failed", about, facts, answers=[about], final=final)
-    _set_aside(transition, "entry", reason, lines, facts)
+        say(transition, text, "failed", about, facts, answers=[about], final=final)
+    set_aside(transition, "entry", reason, lines, facts)
     return _finished(transition, facts)
-
-
-def _set_aside(transition: Transition, code: str, reason: str, lines: list[Line], facts: Facts) -> None:
-    state = transition.state
-    transition.dead = DeadLetter(
-        dead_id="d" + digest(facts.conversation, str(facts.seq)),
-        conversation=facts.conversation,
-        code=code,
-        reason=reason,
-        at=facts.now,
-        seq=facts.seq,
-        specialty=state.turn.specialty if state.turn else state.owner,
-        turn_id=state.turn.turn_id if state.turn else "",
-        messages=lines,
-    )
 
 
 def _same_customer(state: Checkpoint, entry: CustomerMessage | PersonRequested | CancelRequested) -> bool:
@@ -256,11 +190,11 @@ def _answer(transition: Transition, lines: list[Line], facts: Facts) -> None:
         transition.update(asked_back=state.asked_back + 1, window=recap.settled(state.window, lines))
         question = asking.question(facts.specialties) if facts.specialties else texts.failure("no_receiver")
         kind: Kind = "asked" if facts.specialties else "failed"
-        _say(transition, question, kind, lines[-1].message_id, facts, answers=_ids(lines))
+        say(transition, question, kind, lines[-1].message_id, facts, answers=sent_by_customer(lines))
         return
     if owner != state.owner:
-        _move(transition, owner, "routed", facts)
-    _open_turn(transition, lines, facts)
+        move(transition, owner, "routed", facts)
+    open_turn(transition, lines, facts)
 
 
 def _choose(state: Checkpoint, words: str, facts: Facts) -> str:
@@ -271,49 +205,11 @@ def _choose(state: Checkpoint, words: str, facts: Facts) -> str:
     return ESCALATION if state.asked_back >= MAX_ASK_BACKS and ESCALATION in facts.specialties else ""
 
 
-def _move(transition: Transition, owner: str, reason: str, facts: Facts, summary: HandoffSummary | None = None) -> None:
-    state = transition.state
-    epoch = state.epoch + 1
-    turn_id = state.turn.turn_id if state.turn else ""
-    change = OwnerChanged(owner, state.owner, epoch, reason, facts.now, turn_id, summary)
-    transition.shown.append(change)
-    transition.update(owner=owner, epoch=epoch)
-
-
-def _open_turn(
-    transition: Transition, lines: list[Line], facts: Facts, *, handoff: HandoffSummary | None = None, source: str = ""
-) -> None:
-    state = transition.state
-    turn_id = "t" + digest(facts.conversation, str(facts.seq), str(state.epoch))
-    deadline = facts.now + facts.turn_ms
-    turn = OpenTurn(turn_id, state.epoch, state.owner, facts.now, deadline, lines)
-    ids = {line.message_id for line in lines}
-    transition.assign = AssignTurn(
-        turn_id=turn_id,
-        epoch=state.epoch,
-        conversation=facts.conversation,
-        identity=state.identity,
-        specialty=state.owner,
-        messages=lines,
-        window=[line for line in state.window if line.message_id not in ids],
-        recap=state.recap,
-        deadline_at=deadline,
-        handoff=handoff,
-        handed_from=source,
-        handoffs=state.handoffs,
-        offer=state.offer,
-        hint=facts.hint,
-        notices=[notice for notice in facts.notices if notice.in_force(facts.now, state.owner)],
-    )
-    transition.steps.append(TurnOpened(turn_id, state.epoch, state.owner, facts.now))
-    transition.update(turn=turn, offer=None)
-
-
 def _turn_answered(state: Checkpoint, entry: TurnAnswered, facts: Facts) -> Transition | None:
     if not _is_open(state, entry):
         return None
     transition = Transition(state)
-    _revoke(transition, "answered", facts)
+    revoke(transition, "answered", facts)
     reply = reply_id(entry.turn_id)
     shown = MessageShown(
         reply,
@@ -328,7 +224,7 @@ def _turn_answered(state: Checkpoint, entry: TurnAnswered, facts: Facts) -> Tran
         citations=entry.citations,
         final=True,
         epoch=entry.epoch,
-        answers=_ids(state.turn.messages) if state.turn else [],
+        answers=sent_by_customer(state.turn.messages) if state.turn else [],
     )
     transition.shown.append(shown)
     line = Line("assistant", entry.text[:WINDOW_LINE], reply, entry.specialty, facts.now)
@@ -363,12 +259,12 @@ def _hand_over(state: Checkpoint, to: str, reason: str, summary: HandoffSummary,
     transition = Transition(state)
     turn, source = state.turn, state.owner
     if facts.deeds:
-        known = unsettled(facts.deeds, _ids(turn.messages))
+        known = unsettled(facts.deeds, sent_by_customer(turn.messages))
         summary = msgspec.structs.replace(summary, facts=[*summary.facts, *known])
-    _revoke(transition, reason, facts)
-    _move(transition, to, reason, facts, summary)
+    revoke(transition, reason, facts)
+    move(transition, to, reason, facts, summary)
     transition.update(handoffs=state.handoffs + 1, escalated=state.escalated or to == ESCALATION)
-    _open_turn(transition, turn.messages, facts, handoff=summary, source=source)
+    open_turn(transition, turn.messages, facts, handoff=summary, source=source)
     return transition
 
 
@@ -381,9 +277,9 @@ def _person_requested(state: Checkpoint | None, entry: PersonRequested, facts: F
     if facts.acted:
         # What was begun is settled before ownership moves.
         transition.update(wish=to)
-        _say(transition, texts.FIRST_THIS, "notice", f"wish/{facts.seq}", facts, final=False)
+        say(transition, texts.FIRST_THIS, "notice", f"wish/{facts.seq}", facts, final=False)
         return transition
-    _revoke(transition, "customer_choice", facts)
+    revoke(transition, "customer_choice", facts)
     _grant(transition, to, [*(state.turn.messages if state.turn else []), *state.queue], facts)
     return transition
 
@@ -393,11 +289,11 @@ def _grant(transition: Transition, to: str, waiting: list[Line], facts: Facts) -
     state = transition.state
     wish = Line("customer", texts.WANTS.get(to, texts.wants(to)), f"{WISH}{facts.seq}")
     # The newest wish takes the place of the last one: a customer who clicks to and fro must not make the turn grow.
-    waiting = [*(line for line in waiting if not _is_wish(line)), wish]
+    waiting = [*(line for line in waiting if not is_wish(line)), wish]
     summary = HandoffSummary("The customer asked for it.", [Fact(line.text, [line.message_id]) for line in waiting])
-    _move(transition, to, "customer_choice", facts, summary)
+    move(transition, to, "customer_choice", facts, summary)
     transition.update(queue=[], wish="", escalated=state.escalated or to == ESCALATION)
-    _open_turn(transition, waiting, facts, handoff=summary, source=state.owner)
+    open_turn(transition, waiting, facts, handoff=summary, source=state.owner)
 
 
 def _retry_requested(state: Checkpoint, entry: RetryRequested, facts: Facts) -> Transition | None:
@@ -416,7 +312,7 @@ def _turn_failed(state: Checkpoint, entry: TurnFailed, facts: Facts) -> Transiti
         return None
     transition = _failed(state, entry.code, facts)
     if entry.code == ATTEMPTS and transition:
-        _set_aside(transition, entry.code, entry.reason, state.turn.messages, facts)
+        set_aside(transition, entry.code, entry.reason, state.turn.messages, facts)
         if transition.dead:
             held = {"specialty": entry.specialty, "turn_id": entry.turn_id}
             transition.dead = msgspec.structs.replace(transition.dead, **held)
@@ -444,11 +340,11 @@ def _ended(state: Checkpoint, code: str, facts: Facts) -> Transition | None:
     if turn is None:
         return None
     transition = Transition(state)
-    _revoke(transition, code, facts)
+    revoke(transition, code, facts)
     transition.update(turn=None, handoffs=0, window=_settled(state))
     text = " ".join([*(facts.deeds.done if facts.deeds else []), texts.failure(code)])
-    about, answers = turn.messages[-1].message_id, _ids(turn.messages)
-    _say(transition, text, "failed", about, facts, answers=answers, turn_id=turn.turn_id)
+    about, answers = turn.messages[-1].message_id, sent_by_customer(turn.messages)
+    say(transition, text, "failed", about, facts, answers=answers, turn_id=turn.turn_id)
     _next_turn(transition, facts)
     return transition
 
@@ -459,10 +355,10 @@ def _cancel_requested(state: Checkpoint, entry: CancelRequested, facts: Facts) -
         return None
     transition = Transition(state)
     if facts.acted:
-        _say(transition, texts.TOO_LATE, "notice", f"cancel/{facts.seq}", facts, final=False)
+        say(transition, texts.TOO_LATE, "notice", f"cancel/{facts.seq}", facts, final=False)
         return transition
-    _revoke(transition, "cancelled", facts)
-    transition.shown.append(RunEnded(turn.turn_id, "cancelled", facts.now, _ids(turn.messages)))
+    revoke(transition, "cancelled", facts)
+    transition.shown.append(RunEnded(turn.turn_id, "cancelled", facts.now, sent_by_customer(turn.messages)))
     transition.update(turn=None, handoffs=0, window=_settled(state))
     _next_turn(transition, facts)
     return transition
@@ -488,42 +384,6 @@ def _is_open(state: Checkpoint, outcome: Outcome) -> bool:
     return turn is not None and (turn.turn_id, turn.epoch) == (outcome.turn_id, outcome.epoch)
 
 
-def _show_notices(transition: Transition, facts: Facts) -> None:
-    seen = transition.state.notices_seen
-    new = [notice for notice in facts.notices if notice.notice_id not in seen]
-    transition.shown += [NoticeShown(notice.notice_id, notice.text, notice.severity, facts.now) for notice in new]
-    transition.update(notices_seen=[*seen, *(notice.notice_id for notice in new)][-50:])
-
-
-def _say(
-    transition: Transition,
-    text: str,
-    kind: Kind,
-    about: str,
-    facts: Facts,
-    *,
-    answers: Sequence[str] = (),
-    turn_id: str = "",
-    final: bool = True,
-) -> None:
-    """Words of Parley's own about `about`, which end the wait for the messages `answers`."""
-    message_id = reply_id(turn_id) if turn_id else digest(facts.conversation, about, "own")
-    line = Line("assistant", text, message_id, at=facts.now)
-    shown = MessageShown(
-        message_id,
-        "assistant",
-        text,
-        facts.now,
-        turn_id=turn_id,
-        kind=kind,
-        final=final,
-        epoch=transition.state.epoch,
-        answers=list(answers),
-    )
-    transition.shown.append(shown)
-    transition.update(window=[*transition.state.window, line])
-
-
 def _settled(state: Checkpoint) -> list[Line]:
     """The window once the open turn has ended: what nobody has answered yet is not to leave it for a summary."""
     return recap.settled(state.window, state.turn.messages if state.turn else [])
@@ -537,15 +397,6 @@ def _summary_written(state: Checkpoint, entry: SummaryWritten, facts: Facts) -> 
     transition = Transition(state)
     transition.update(window=window, recap=bounded(entry.recap))
     return transition
-
-
-def _ids(lines: Sequence[Line]) -> list[str]:
-    """The messages that the customer sent: a wish is put into words here."""
-    return [line.message_id for line in lines if not _is_wish(line)]
-
-
-def _is_wish(line: Line) -> bool:
-    return line.message_id.startswith(WISH)
 
 
 _RULES: dict[type, Callable[..., Transition | None]] = {

@@ -12,9 +12,10 @@ from nats.aio.msg import Msg
 
 from parley_conversation import metrics
 from parley_conversation.adapters import Hot, Intents, Log
-from parley_conversation.domain import Facts, dead_letter, decide, may_end_turn, route_text
+from parley_conversation.domain import dead_letter, decide, may_end_turn, route_text
 from parley_conversation.memory import Memory
 from parley_conversation.settings import Settings
+from parley_conversation.transition import Facts
 from parley_mesh.bus import Stored
 from parley_mesh.cards import Directory
 from parley_mesh.errors import CLIENT_ERRORS
