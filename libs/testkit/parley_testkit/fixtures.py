@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -24,6 +25,13 @@ async def postgres() -> AsyncIterator[Postgres]:
     """An empty PostgreSQL cluster with the roles of the services that have a database."""
     async with Postgres(["backoffice", "archiver"]) as server:
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One shelf for all the processes that the tests of a run are shared out to."""
+    base = tmp_path_factory.getbasetemp()
+    RunningMesh.shelf = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "warm"
 
 
 @pytest.fixture(scope="session")
