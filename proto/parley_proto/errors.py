@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Nobody knows whether a side effect has happened, and nobody may try it again: of outcomes and of their dead letters.
+UNKNOWN_OUTCOME = "unknown_outcome"
+
 
 class ParleyError(Exception):
     """A failure with a stable `code`; its text is one sentence: what is wrong, where, what to do."""

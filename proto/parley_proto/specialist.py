@@ -163,10 +163,14 @@ class HandoffRequested(Outcome, frozen=True, omit_defaults=True, kw_only=True, t
 
 
 class EscalationRequested(Outcome, frozen=True, omit_defaults=True, kw_only=True, tag=True):
-    """Senior specialists and people, please: the conversation moves to `escalation` with this summary."""
+    """Senior specialists and people, please: the conversation moves to `escalation` with this summary.
+
+    `code` says why where it is no wish: `unknown_outcome`, which is also set aside for a person.
+    """
 
     urgency: Urgency
     summary: HandoffSummary
+    code: str = ""
 
 
 class TurnFailed(Outcome, frozen=True, omit_defaults=True, kw_only=True, tag=True):

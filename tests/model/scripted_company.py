@@ -20,24 +20,32 @@ from parley_specialist.backoffice import NOT_SENT
 from parley_specialist.clients import Completion, OnText
 from parley_specialist.prompt import ESCALATE, HANDOFF
 from parley_specialist.spec import Spec
-from parley_specialist.tools import ToolContext, ToolResult, tool
+from parley_specialist.tools import ToolContext, ToolRefusedError, ToolResult, tool
 
 THINKING_S = 0.2
 SPECIALTIES: dict[str, Burst] = {"billing": "merge", "technical": "interrupt", "escalation": "queue"}
 
 
 class Company:
-    """The third party. One that is not `idempotent` does a call as often as it hears it, whatever its key."""
+    """The third party. One that is not `idempotent` does a call as often as it hears it, whatever its key.
+
+    It refuses the next `refusals` calls, and keeps none of them as its answer to their key.
+    """
 
     def __init__(self, *, idempotent: bool) -> None:
         self.idempotent = idempotent
+        self.refusals = 0
         self.refunds: Counter[str] = Counter()
         self._answers: dict[str, str] = {}
 
-    async def refund(self, key: str, payment_id: str) -> str:
+    async def refund(self, key: str, payment_id: str) -> str | None:
+        """The number of the refund; None where it is refused."""
         await asyncio.sleep(THINKING_S / 4)
         if self.idempotent and key in self._answers:
             return self._answers[key]
+        if self.refusals:
+            self.refusals -= 1
+            return None
         self.refunds[payment_id] += 1
         self._answers[key] = f"REF-{sum(self.refunds.values())}"
         return self._answers[key]
@@ -63,15 +71,18 @@ class Customer:
     async def send(self, _method: str, path: str, _body: dict[str, Any]) -> Any:
         sent = False
 
-        async def perform() -> str:
+        async def perform() -> str | None:
             nonlocal sent
             sent = True
             return await self._company.refund(self._key, path)
 
         try:
-            return await self._wire.through("effect", perform)
+            answer = await self._wire.through("effect", perform)
         except nats.errors.TimeoutError as error:
             raise TransientError("The company does not answer.", code="backoffice" if sent else NOT_SENT) from error
+        if answer is None:
+            raise ToolRefusedError("The company refuses this.")
+        return answer
 
 
 @tool(use_when=("refund",), key=("payment_id",))

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from parley_proto.envelope import Identity
+from parley_specialist.backoffice import NOT_FOUND
 from parley_specialist.tools import Tool, ToolContext, ToolRefusedError, ToolResult
 
 Answer = dict[str, Any] | str
+AWAY = "I can't reach your records right now. Please try again in a few minutes."
 
 
 class PaperBackoffice:
-    """Answers reads from `records`, changes from `answers`; a text is a refusal. Keys are paths, and 'POST /path'."""
+    """Answers reads from `records`, changes from `answers`; a text is a refusal. Keys are paths, and 'POST /path'.
+
+    What is not in `records` is not there, as opposed to records that can't be read.
+    """
 
     def __init__(self, records: dict[str, Answer], answers: dict[str, Answer] | None = None) -> None:
         self.records = records
@@ -19,7 +24,9 @@ class PaperBackoffice:
         self.sent: list[tuple[str, dict[str, Any]]] = []
 
     async def get(self, path: str) -> Any:
-        return _told(self.records.get(path, f"There is nothing at {path}."))
+        if path not in self.records:
+            raise ToolRefusedError(f"There is nothing at {path}.", code=NOT_FOUND)
+        return _told(self.records[path])
 
     async def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
         self.sent.append((f"{method} {path}", body))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -91,10 +92,12 @@ class _Message:
 
     subject = "turn.billing.stable.chat"
     headers: dict[str, str] | None = None
-    metadata = SimpleNamespace(num_delivered=1, sequence=SimpleNamespace(stream=1))
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.metadata = SimpleNamespace(
+            num_delivered=1, sequence=SimpleNamespace(stream=1), timestamp=datetime.now(UTC)
+        )
         self.naks = 0
 
     async def nak(self, delay: float) -> None:

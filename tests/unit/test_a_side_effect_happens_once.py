@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import asyncio
+from typing import Annotated, Any, cast
 
 import msgspec
 import pytest
@@ -11,11 +12,20 @@ from msgspec import Meta
 from parley_mesh.bus import Write
 from parley_mesh.memory import MemoryBus
 from parley_proto import subjects
-from parley_proto.envelope import encode
-from parley_proto.errors import PermanentError, TransientError
-from parley_proto.specialist import AssignTurn, TurnOpened, TurnRevoked
-from parley_specialist.ledger import Ledger, effect_key
-from parley_specialist.tools import ToolContext, ToolRefusedError, ToolResult, tool
+from parley_proto.envelope import decode, encode
+from parley_proto.errors import AmbiguousCommitError, PermanentError, TransientError
+from parley_proto.specialist import (
+    AssignTurn,
+    Effect,
+    EffectIntended,
+    EffectSettled,
+    EffectUnknown,
+    TurnOpened,
+    TurnRevoked,
+)
+from parley_specialist.backoffice import BackofficeClient, CustomerBackoffice
+from parley_specialist.ledger import Ledger, UnknownOutcomeError, effect_key
+from parley_specialist.tools import UNREADABLE, ToolContext, ToolRefusedError, ToolResult, tool
 from parley_testkit.samples import ASSIGN, AT, CONVERSATION, TURN
 
 ARGUMENTS = {"payment_id": "PAY-1"}
@@ -41,6 +51,48 @@ class ThirdParty:
         return ToolResult("PAY-1 was refunded.", {"refund": "REF-1"})
 
 
+class Slow(ThirdParty):
+    """Its answer is on its way until `arrive`."""
+
+    def __init__(self, fail: list[Exception] | None = None) -> None:
+        super().__init__(fail)
+        self._asked = asyncio.Event()
+        self._arrived = asyncio.Event()
+
+    async def __call__(self, key: str, arguments: dict[str, Any]) -> ToolResult:
+        self._asked.set()
+        await self._arrived.wait()
+        return await super().__call__(key, arguments)
+
+    async def asked(self) -> None:
+        await self._asked.wait()
+
+    def arrive(self) -> None:
+        self._arrived.set()
+
+
+class Electing(MemoryBus):
+    """A log that does not take the next `away` outcomes, or takes them without saying so (`silent`)."""
+
+    def __init__(self, away: int, *, silent: bool = False) -> None:
+        super().__init__()
+        self._away = away
+        self._silent = silent
+
+    async def commit(self, batch: list[Write]) -> int:
+        if self._away and isinstance(decode(batch[-1].data, Effect), EffectSettled):
+            self._away -= 1
+            if self._silent:
+                await super().commit(batch)
+            raise AmbiguousCommitError("No answer in time.", code="timeout")
+        return await super().commit(batch)
+
+
+def last_word(bus: MemoryBus) -> Effect:
+    found: Effect = decode(bus.everything("effect.*")[-1].data, Effect)
+    return found
+
+
 async def opened(bus: MemoryBus, turn: AssignTurn = ASSIGN) -> Ledger:
     step = TurnOpened(turn.turn_id, turn.epoch, turn.specialty, AT)
     await bus.append(subjects.step(CONVERSATION, turn.turn_id), encode(step))
@@ -58,15 +110,107 @@ async def test_the_second_time_the_recorded_outcome_comes_back() -> None:
     assert (first.summary, first.data) == (second.summary, second.data)
 
 
-async def test_a_refusal_on_the_second_try_settles_nothing_that_may_have_happened() -> None:
-    fails = [TransientError("gone"), ToolRefusedError("I can't read your records.")]
-    ledger, third = await opened(MemoryBus()), ThirdParty(fails)
-    with pytest.raises(TransientError):
-        await once(ledger, third)
-    with pytest.raises(ToolRefusedError):
-        await once(ledger, third)
+async def test_records_that_can_not_be_read_say_nothing_about_what_may_have_happened() -> None:
+    fails = [TransientError("gone"), ToolRefusedError("I can't read your records.", code=UNREADABLE)]
+    bus, third = MemoryBus(), ThirdParty(fails)
+    ledger = await opened(bus)
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            await once(ledger, third)
+    assert isinstance(last_word(bus), EffectIntended)
     await once(ledger, third)
     assert len(third.keys) == 3 and len(set(third.keys)) == 1
+
+
+class Away:
+    """A third party that can't be reached."""
+
+    async def call(self, *_: Any, **__: Any) -> None:
+        raise TransientError("The back office can't be reached.")
+
+
+async def test_a_failed_read_is_no_refusal_of_the_effect_behind_it() -> None:
+    """Tools read before they act: the ledger knows by the code that nothing was said about the effect."""
+    backoffice = CustomerBackoffice(cast(BackofficeClient, Away()), "/v1/customers/cus_0001", "key", repeatable=True)
+    with pytest.raises(ToolRefusedError) as caught:
+        await backoffice.get("/payments")
+    assert caught.value.code == UNREADABLE
+    with pytest.raises(TransientError):
+        await backoffice.send("POST", "/payments/PAY-1/refund", {})
+
+
+async def test_a_refusal_of_what_may_have_happened_before_goes_to_a_person() -> None:
+    bus, third = MemoryBus(), ThirdParty([TransientError("gone"), ToolRefusedError("It is too late.")])
+    ledger = await opened(bus)
+    with pytest.raises(TransientError):
+        await once(ledger, third)
+    for _ in range(2):
+        with pytest.raises(UnknownOutcomeError):
+            await once(ledger, third)
+    assert len(third.keys) == 2 and isinstance(last_word(bus), EffectUnknown)
+
+
+async def test_a_refusal_that_comes_late_does_not_undo_what_another_attempt_has_recorded() -> None:
+    """Paused between the refusal and its record, while another attempt has taken over and succeeded."""
+    bus, paused, third = MemoryBus(), Slow([ToolRefusedError("Not now.")]), ThirdParty()
+    ledger = await opened(bus)
+    first = asyncio.create_task(once(ledger, paused))
+    await paused.asked()
+    await once(ledger, third)
+    paused.arrive()
+    assert (await first).summary == "PAY-1 was refunded."
+    await once(ledger, third)
+    assert len(third.keys) == 1 and last_word(bus) == EffectSettled(
+        effect_key(ASSIGN, refund, ARGUMENTS),
+        "refund",
+        CONVERSATION,
+        TURN,
+        True,
+        {"summary": "PAY-1 was refunded.", "data": {"refund": "REF-1"}},
+        last_word(bus).at,
+    )
+
+
+async def test_a_refusal_settles_nothing_that_another_attempt_has_taken_up() -> None:
+    bus, paused, other = MemoryBus(), Slow([ToolRefusedError("Not now.")]), Slow()
+    ledger = await opened(bus)
+    first = asyncio.create_task(once(ledger, paused))
+    await paused.asked()
+    second = asyncio.create_task(once(ledger, other))
+    await other.asked()
+    paused.arrive()
+    with pytest.raises(TransientError):
+        await first
+    other.arrive()
+    await second
+    assert paused.keys == other.keys
+    found = last_word(bus)
+    assert isinstance(found, EffectSettled) and found.ok
+
+
+async def test_a_success_is_recorded_whoever_has_taken_its_intent_up_meanwhile() -> None:
+    bus, slow, other = MemoryBus(), Slow(), Slow([TransientError("gone")])
+    ledger = await opened(bus)
+    first = asyncio.create_task(once(ledger, slow))
+    await slow.asked()
+    second = asyncio.create_task(once(ledger, other))
+    await other.asked()
+    slow.arrive()
+    assert (await first).summary == "PAY-1 was refunded."
+    other.arrive()
+    with pytest.raises(TransientError):
+        await second
+    assert (await once(ledger, other)).summary == "PAY-1 was refunded."
+    assert len(slow.keys) == len(other.keys) == 1
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_known_outcome_waits_for_the_election_of_a_new_leader(silent: bool) -> None:
+    bus, third = Electing(2, silent=silent), ThirdParty()
+    ledger = await opened(bus)
+    assert (await once(ledger, third)).summary == "PAY-1 was refunded."
+    found = last_word(bus)
+    assert isinstance(found, EffectSettled) and found.ok and len(third.keys) == 1
 
 
 async def test_another_turn_about_the_same_payment_finds_the_outcome_too() -> None:

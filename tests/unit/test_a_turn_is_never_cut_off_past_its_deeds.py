@@ -21,11 +21,15 @@ from parley_proto.conversation import (
     RunEnded,
     TurnDue,
 )
+from parley_proto.errors import UNKNOWN_OUTCOME
 from parley_proto.specialist import (
     EffectIntended,
     EffectSettled,
     EffectUnknown,
+    EscalationRequested,
     HandoffRequested,
+    HandoffSummary,
+    Line,
     TurnFailed,
     TurnOpened,
     TurnRevoked,
@@ -35,6 +39,7 @@ from parley_testkit.samples import AT, CONVERSATION, IDENTITY, LINE, SUMMARY, TU
 INTENT = EffectIntended("k" * 32, "refund_payment", CONVERSATION, TURN, 1, {"payment_id": "PAY-1"}, AT)
 SETTLED = EffectSettled("k" * 32, "refund_payment", CONVERSATION, TURN, True, {"summary": "PAY-1 was refunded."}, AT)
 REFUSED = msgspec.structs.replace(SETTLED, ok=False)
+AGAIN = msgspec.structs.replace(INTENT, round=1)
 UNKNOWN = EffectUnknown("k" * 32, "refund_payment", CONVERSATION, TURN, AT)
 OPENED = TurnOpened(TURN, 1, "billing", AT)
 NOTHING, BEGUN, DONE = Deeds(5), Deeds(6, open=[INTENT]), Deeds(7, done=["PAY-1 was refunded."])
@@ -49,6 +54,7 @@ NOTHING, BEGUN, DONE = Deeds(5), Deeds(6, open=[INTENT]), Deeds(7, done=["PAY-1 
         ([OPENED, INTENT, REFUSED], 0, 0),
         ([OPENED, INTENT, UNKNOWN], 0, 1),
         ([OPENED, INTENT, UNKNOWN, SETTLED], 1, 0),
+        ([OPENED, INTENT, REFUSED, AGAIN], 0, 1),
     ],
 )
 def test_a_journal_tells_what_was_done_and_what_nobody_knows(steps: list[Any], done: int, unsettled: int) -> None:
@@ -98,6 +104,51 @@ def test_an_effect_that_nobody_knows_the_end_of_goes_to_a_person(ending: str) ->
     assert "not known" in told and "PAY-1" in told and "k" * 32 in told
 
 
+@pytest.mark.parametrize("ending", ["due", "failed", "handoff", "escalation"])
+def test_what_nobody_knows_the_end_of_is_set_aside_in_the_same_batch(ending: str) -> None:
+    state, turn = opened()
+    entries: dict[str, Entry] = {
+        "due": TurnDue(turn.turn_id, turn.epoch),
+        "failed": TurnFailed(**outcome(turn), code="attempts", reason="killed"),
+        "handoff": HandoffRequested(**outcome(turn), to="technical", summary=SUMMARY),
+        "escalation": EscalationRequested(**outcome(turn), urgency="high", summary=SUMMARY),
+    }
+    dead = must(state, entries[ending], facts(2, deeds=BEGUN)).dead
+    assert dead is not None and dead.code == UNKNOWN_OUTCOME
+    assert (dead.turn_id, dead.specialty, dead.messages) == (turn.turn_id, "billing", turn.messages)
+    assert "k" * 32 in dead.reason and "PAY-1" in dead.reason
+
+
+@pytest.mark.parametrize("deeds", [NOTHING, DONE, BEGUN])
+def test_a_specialist_that_finds_an_outcome_unknown_hands_it_to_people_and_to_the_operator(deeds: Deeds) -> None:
+    """The journal of this turn may know nothing of it: an earlier turn began it."""
+    state, turn = opened()
+    told = HandoffSummary("It is not known whether refund_payment was carried out (effect 123).")
+    asked = EscalationRequested(**outcome(turn), urgency="high", summary=told, code=UNKNOWN_OUTCOME)
+    moved = must(state, asked, facts(2, deeds=deeds))
+    assert moved.state.owner == "escalation" and moved.assign is not None
+    assert moved.dead is not None and moved.dead.code == UNKNOWN_OUTCOME
+    assert moved.dead.reason.startswith(told.reason)
+    assert ("k" * 32 in moved.dead.reason) is bool(deeds.open)
+
+
+def test_people_themselves_who_find_an_outcome_unknown_set_it_aside() -> None:
+    state, _ = opened()
+    asked = must(state, PersonRequested(IDENTITY, AT), facts(2, deeds=NOTHING))
+    assert asked.assign is not None and asked.state.owner == "escalation"
+    failed = TurnFailed(**outcome(asked.assign), code=UNKNOWN_OUTCOME, reason="Nobody knows about effect 123.")
+    ended = must(asked.state, failed, facts(3, deeds=NOTHING))
+    assert ended.dead is not None and ended.dead.code == UNKNOWN_OUTCOME and "effect 123" in ended.dead.reason
+    said = next(shown for shown in ended.shown if isinstance(shown, MessageShown))
+    assert "can't tell whether it happened" in said.text
+
+
+def test_an_escalation_that_is_only_a_wish_sets_nothing_aside() -> None:
+    state, turn = opened()
+    asked = EscalationRequested(**outcome(turn), urgency="high", summary=SUMMARY)
+    assert must(state, asked, facts(2, deeds=DONE)).dead is None
+
+
 def test_with_nobody_to_pass_it_on_to_the_customer_hears_that_the_outcome_is_unknown() -> None:
     state, turn = opened()
     ended = must(state, TurnDue(turn.turn_id, turn.epoch), facts(2, deeds=BEGUN, specialties=["billing"]))
@@ -144,6 +195,16 @@ def test_a_dead_letter_that_is_retried_is_answered_now_or_after_the_open_turn() 
     again = must(idle, wish, facts(3))
     assert again.assign is not None and again.assign.messages == [LINE]
     assert decide(None, wish, facts(1)) is None
+
+
+def test_a_dead_letter_that_finds_no_room_is_set_aside_again() -> None:
+    state, _ = opened()
+    long = [Line("customer", "x" * 4_000, f"m-{number}", at=AT) for number in range(8)]
+    taken = must(state, RetryRequested("d" * 32, long, AT), facts(2))
+    assert taken.dead is not None
+    assert taken.dead.messages == long and taken.dead.dead_id != "d" * 32
+    assert taken.dead.code == "no_room" and "retry" in taken.dead.reason
+    assert taken.state.queue == state.queue and not taken.shown
 
 
 def test_words_that_interrupt_begin_a_new_turn_with_the_old_ones() -> None:

@@ -11,7 +11,7 @@ from test_a_turn_goes_through_the_shared_loop import Event, Scene, call, fresh, 
 from parley_mesh.bus import Write
 from parley_proto import subjects
 from parley_proto.envelope import decode, encode
-from parley_proto.errors import PermanentError, TransientError
+from parley_proto.errors import UNKNOWN_OUTCOME, PermanentError, TransientError
 from parley_proto.llm import Failed, Finished, ToolCall, ToolCalled, Usage
 from parley_proto.specialist import (
     AssignTurn,
@@ -31,7 +31,7 @@ from parley_specialist.ledger import Ledger
 from parley_specialist.loop import Loop
 from parley_specialist.settings import Settings
 from parley_specialist.spec import Spec
-from parley_specialist.tools import ToolContext, ToolResult, tool
+from parley_specialist.tools import UNREADABLE, ToolContext, ToolRefusedError, ToolResult, tool
 from parley_testkit.samples import AT
 
 OFFER = Offer("refund", {"payment_id": "PAY-1"}, "Shall I refund PAY-1?")
@@ -168,6 +168,32 @@ async def test_a_paused_attempt_whose_conversation_has_moved_does_nothing() -> N
     assert third.did == [] and not stage.bus.everything("effect.*")
 
 
+async def test_nobody_is_told_to_try_again_what_may_have_happened() -> None:
+    """The answer is lost, and then the records can't be read: another attempt finds out, not the customer."""
+    away = ToolRefusedError("I can't reach your records right now. Please try again.", code=UNREADABLE)
+    third = Third(TransientError("no answer"), away, None)
+    stage = Stage(third, call("refund", payment_id="PAY-1"), say("It was refunded."))
+    await stage.open()
+    for number in (1, 2):
+        with pytest.raises(TransientError):
+            await stage.attempt(number)
+    answered = await stage.attempt(3)
+    assert answered.text == "It was refunded." and answered.tools == ["refund"]
+    assert len(stage.requests) == 2, "the model decides once, and puts the outcome into words"
+
+
+async def test_a_refusal_of_what_may_have_happened_ends_the_turn_with_a_person() -> None:
+    third = Third(TransientError("no answer"), ToolRefusedError("It is too late for that."))
+    stage = Stage(third, call("refund", payment_id="PAY-1"))
+    await stage.open()
+    with pytest.raises(TransientError):
+        await stage.attempt(1)
+    outcome = await stage.attempt(2)
+    assert isinstance(outcome, EscalationRequested) and outcome.code == UNKNOWN_OUTCOME
+    effect = stage.bus.everything("effect.*")[-1]
+    assert b"EffectUnknown" in effect.data and effect.subject.removeprefix("effect.") in outcome.summary.reason
+
+
 @pytest.mark.parametrize("number", [1, 2])
 async def test_what_can_not_be_repeated_goes_to_a_person_instead(number: int) -> None:
     """In the attempt that lost the answer, and in one that finds the intent of a process that died."""
@@ -179,6 +205,7 @@ async def test_what_can_not_be_repeated_goes_to_a_person_instead(number: int) ->
             await stage.attempt(1)
     outcome = await stage.attempt(number)
     assert isinstance(outcome, EscalationRequested) and outcome.urgency == "high"
+    assert outcome.code == UNKNOWN_OUTCOME
     assert "not known whether refund" in " ".join(fact.text for fact in outcome.summary.facts)
     assert third.did == ["PAY-1"]
     last = stage.bus.everything("effect.*")[-1]

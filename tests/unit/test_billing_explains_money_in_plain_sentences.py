@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from paper_backoffice import Answer, PaperBackoffice, use
+from paper_backoffice import AWAY, Answer, PaperBackoffice, use
 
 from parley_billing import domain, tools
 from parley_proto.errors import PermanentError
 from parley_specialist import wording
-from parley_specialist.tools import ToolRefusedError
+from parley_specialist.tools import Tool, ToolRefusedError
 
 NOW = datetime.now(UTC)
 
@@ -177,6 +177,14 @@ async def test_the_plan_is_told_with_price_and_renewal() -> None:
     assert "It is cancelled, and your benefits end on 2 December 2030." in summary
     summary = (await use(tools.subscription_details, PaperBackoffice({}))).summary
     assert summary == "You have no Larkfield Plus membership, so nothing is charged each month."
+
+
+@pytest.mark.parametrize("tool", [tools.subscription_details, tools.cancel_subscription])
+async def test_a_plan_that_can_not_be_read_is_not_said_to_be_missing(tool: Tool) -> None:
+    backoffice = PaperBackoffice({"/subscription": AWAY})
+    with pytest.raises(ToolRefusedError, match="can't reach your records"):
+        await use(tool, backoffice)
+    assert backoffice.sent == []
 
 
 async def test_a_plan_is_cancelled_at_the_end_of_what_is_paid() -> None:

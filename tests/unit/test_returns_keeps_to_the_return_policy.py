@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from paper_backoffice import PaperBackoffice, use
+from paper_backoffice import AWAY, PaperBackoffice, use
 
 from parley_returns import domain, tools
 from parley_returns.records import Order, Subscription
-from parley_specialist.tools import ToolRefusedError
+from parley_specialist.tools import Tool, ToolRefusedError
 
 NOW = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 
@@ -143,6 +143,17 @@ async def test_a_return_outside_the_rules_never_reaches_the_back_office(item: di
     backoffice = office(item, plus=True)
     with pytest.raises(ToolRefusedError):
         await use(tools.start_return, backoffice, RETURN)
+    assert backoffice.sent == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"), [(tools.start_return, RETURN), (tools.order_status, "{}"), (tools.cancel_order, RETURN)]
+)
+async def test_a_membership_that_can_not_be_read_shortens_no_return_period(tool: Tool, arguments: str) -> None:
+    backoffice = office(live(days=45))
+    backoffice.records["/subscription"] = AWAY
+    with pytest.raises(ToolRefusedError, match="can't reach your records"):
+        await use(tool, backoffice, arguments)
     assert backoffice.sent == []
 
 

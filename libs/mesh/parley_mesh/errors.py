@@ -5,7 +5,14 @@ from __future__ import annotations
 import nats.errors
 import nats.js.errors
 
-from parley_proto.errors import AmbiguousCommitError, ConflictError, ParleyError, StreamFullError, TransientError
+from parley_proto.errors import (
+    AmbiguousCommitError,
+    ConflictError,
+    ParleyError,
+    PermanentError,
+    StreamFullError,
+    TransientError,
+)
 
 _CONFLICT = {10071, 10164}
 _AMBIGUOUS = {10201}
@@ -31,7 +38,7 @@ def from_client(subject: str, error: Exception) -> ParleyError:
     if isinstance(error, nats.errors.TimeoutError | TimeoutError):
         return AmbiguousCommitError(f"No answer from {subject} in time.", code="timeout")
     if isinstance(error, nats.errors.MaxPayloadError):
-        return ParleyError(f"The message for {subject} is larger than the server takes.", code="too_large")
+        return PermanentError(f"The message for {subject} is larger than the server takes.", code="too_large")
     return TransientError(f"NATS failed on {subject}: {error or type(error).__name__}.", code="nats")
 
 

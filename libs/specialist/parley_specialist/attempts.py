@@ -1,4 +1,4 @@
-"""How often a turn is tried, and that one which kills its process takes no other along."""
+"""How often a turn is tried, and that one which kills its process is not mistaken for those beside it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ class Attempts:
     """At most `most` attempts a turn.
 
     A process that dies takes all of its turns along, and a count of deliveries would blame each of them. So a turn of
-    which two processes have died is suspected: it works alone, and from then on only what it began itself counts.
+    which two processes have died is suspected: suspects work one at a time in a process, and from then on only what a
+    turn began itself counts against it. Turns of which nothing is suspected go on beside a suspect; if it takes them
+    along, they have their free attempts for that.
     """
 
     def __init__(self, journal: Journal, most: int) -> None:
         self._journal = journal
         self._most = most
-        self._alone = asyncio.Lock()
+        self._one_suspect = asyncio.Lock()
 
     async def run(
         self, turn: AssignTurn, attempt: int, work: Callable[[], Awaitable[None]], fail: Callable[[], Awaitable[None]]
@@ -37,7 +39,7 @@ class Attempts:
             await (work() if attempt <= self._most else fail())
             return
         began = FREE + sum(isinstance(step, AttemptBegan) for step in steps)
-        async with self._alone:
+        async with self._one_suspect:
             if began >= self._most:
                 await fail()
                 return

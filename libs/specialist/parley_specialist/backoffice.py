@@ -15,11 +15,13 @@ from parley_mesh.telemetry import inject
 from parley_proto.envelope import Identity
 from parley_proto.errors import TransientError
 from parley_specialist.settings import Settings
-from parley_specialist.tools import ToolRefusedError
+from parley_specialist.tools import UNREADABLE, ToolRefusedError
 
 PATIENCE_S = 12.0
 # The code of an error that says that a call never left: nothing can have happened.
 NOT_SENT = "not_sent"
+# The code of a refusal because the customer has no such thing; every other refusal leaves open whether there is one.
+NOT_FOUND = "not_found"
 _REFUSALS = {400, 404, 409, 422}
 
 
@@ -43,7 +45,7 @@ class BackofficeClient:
         return CustomerBackoffice(self, f"/v1/customers/{quote(identity.customer_id, safe='')}", key, repeatable)
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None, key: str, *, repeatable: bool) -> Any:
-        """The decoded answer; ToolRefusedError with the third party's own sentence, TransientError when it is away.
+        """The decoded answer, or its refusal with the third party's own sentence; TransientError when it is away.
 
         What is not `repeatable` is tried again only as long as it never left (`not_sent`).
         """
@@ -72,7 +74,7 @@ class BackofficeClient:
             raise TransientError(f"The back office does not answer: {type(error).__name__}.") from error
         if response.status in _REFUSALS:
             # A refusal is an answer: it must not count as a failure of the third party.
-            return _refused(raw)
+            return _refused(response.status, raw)
         if response.status >= 400:
             raise TransientError(f"The back office answers {response.status}.", code="backoffice")
         try:
@@ -86,8 +88,9 @@ def _never_left(error: BaseException) -> bool:
 
 
 class _Refused:
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, sentence: str, code: str | None) -> None:
         self.sentence = sentence
+        self.code = code
 
 
 class _Problem(msgspec.Struct):
@@ -97,15 +100,18 @@ class _Problem(msgspec.Struct):
     message: str = "The back office refused this without a reason."
 
 
-def _refused(raw: bytes) -> _Refused:
-    """The refusal, unless it only says that the same call is still being carried out."""
+def _refused(status: int, raw: bytes) -> _Refused:
+    """The refusal, unless it only says that the same call is still being carried out.
+
+    A 404 without the third party's own code may be a proxy's: it says nothing about what the customer has.
+    """
     try:
         problem = msgspec.json.decode(raw, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = _Problem()
     if problem.code == "in_progress":
         raise TransientError(problem.message, code=problem.code)
-    return _Refused(problem.message)
+    return _Refused(problem.message, NOT_FOUND if (status, problem.code) == (404, NOT_FOUND) else None)
 
 
 class CustomerBackoffice:
@@ -118,12 +124,13 @@ class CustomerBackoffice:
         self._repeatable = repeatable
 
     async def get(self, path: str) -> Any:
+        """What is there; ToolRefusedError, with the code `not_found` only where the customer has no such thing."""
         try:
             return _accepted(await self._client.call("GET", self._prefix + path, None, "", repeatable=True))
         except TransientError as error:
             # Better an honest sentence now than silence until the turn's deadline.
             raise ToolRefusedError(
-                "I can't reach your records right now. Please try again in a few minutes."
+                "I can't reach your records right now. Please try again in a few minutes.", code=UNREADABLE
             ) from error
 
     async def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
@@ -135,5 +142,5 @@ class CustomerBackoffice:
 
 def _accepted(answer: Any) -> Any:
     if isinstance(answer, _Refused):
-        raise ToolRefusedError(answer.sentence)
+        raise ToolRefusedError(answer.sentence, code=answer.code)
     return answer

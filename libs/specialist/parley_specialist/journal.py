@@ -7,10 +7,12 @@ import contextlib
 from parley_mesh.bus import Bus
 from parley_proto import subjects
 from parley_proto.envelope import decode, encode, now_ms
-from parley_proto.errors import ParleyError, PermanentError
+from parley_proto.errors import ParleyError, PermanentError, TransientError
 from parley_proto.specialist import AssignTurn, AttemptBegan, AttemptFailed, Step, TurnDecided, TurnRevoked
 
 REVOKED = "revoked"
+# A log without a leader has one again in 4 to 9 s (nats.md): what is known by now must not cost an attempt.
+ELECTION_S = 15.0
 
 
 class Journal:
@@ -30,8 +32,17 @@ class Journal:
             seq = stored.seq
         # Not only the last step counts: whoever was too late may have noted its outcome behind the revocation.
         if not steps or any(isinstance(step, TurnRevoked) for step in steps):
-            raise PermanentError("This turn has lost the conversation and may not act.", code=REVOKED)
+            raise _revoked()
         return steps, seq
+
+    async def check(self, turn: AssignTurn) -> None:
+        """PermanentError `revoked` where nobody waits for the turn, as far as its last step tells; where the log is
+        away, that shows later.
+        """
+        with contextlib.suppress(TransientError):
+            last = await self._bus.last(_subject(turn))
+            if last is None or isinstance(decode(last.data, Step), TurnRevoked):
+                raise _revoked()
 
     async def decided(self, turn: AssignTurn) -> TurnDecided | None:
         """Where an earlier attempt stood at its last side effect; None where it had none. `revoked` as above."""
@@ -53,6 +64,10 @@ class Journal:
         steps, _ = await self.read(turn)
         told = [step.reason for step in steps if isinstance(step, AttemptFailed)]
         return told[-1] if told else "Each process that worked on it ended before it was done."
+
+
+def _revoked() -> PermanentError:
+    return PermanentError("This turn has lost the conversation and may not act.", code=REVOKED)
 
 
 def _subject(turn: AssignTurn) -> str:

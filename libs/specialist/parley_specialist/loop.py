@@ -220,7 +220,7 @@ class Loop:
         if self._spec.name == ESCALATION:
             raise error
         course.done.facts.append(error.message)
-        return self._escalation(course, _Escalate("high", error.message))
+        return msgspec.structs.replace(self._escalation(course, _Escalate("high", error.message)), code=error.code)
 
     async def _ask(self, course: Course, question: _Consult) -> Reply:
         turn, name = course.turn, self._spec.name

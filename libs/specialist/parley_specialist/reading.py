@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from parley_proto.errors import PermanentError
-from parley_specialist.tools import ToolContext, ToolRefusedError
+from parley_specialist.tools import UNREADABLE, ToolContext, ToolRefusedError
 
 T = TypeVar("T")
 
@@ -49,4 +49,5 @@ def _understood(answer: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(answer, kind)
     except msgspec.ValidationError as error:
-        raise ToolRefusedError("I can't read your records right now; please try again a little later.") from error
+        message = "I can't read your records right now; please try again a little later."
+        raise ToolRefusedError(message, code=UNREADABLE) from error

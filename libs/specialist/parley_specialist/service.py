@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from parley_mesh.cards import Directory
@@ -51,8 +52,8 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
             await queue.start()
 
     async def drain() -> None:
-        for queue in queues:
-            await queue.drain(mesh.settings.drain_s / 2)
+        # Together: a lane whose turn has not come yet would go on taking in work.
+        await asyncio.gather(*(queue.drain(mesh.settings.drain_s / 2) for queue in queues))
 
     async def close() -> None:
         await backoffice.close()

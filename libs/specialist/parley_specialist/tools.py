@@ -13,6 +13,8 @@ from parley_proto.errors import PermanentError
 from parley_proto.llm import ToolSpec
 
 TURN = "$turn"
+# The code of a refusal because the third party could not be read: it says nothing about what has happened.
+UNREADABLE = "unreadable"
 
 
 class Backoffice(Protocol):

@@ -11,17 +11,17 @@ from parley_mesh.telemetry import continued, inject, log
 from parley_mesh.work import Delivery
 from parley_proto import subjects
 from parley_proto.envelope import decode, encode, now_ms
-from parley_proto.errors import ParleyError, PermanentError, TransientError
+from parley_proto.errors import ParleyError, PermanentError
 from parley_proto.specialist import AskConsult, AssignTurn, Outcome, TurnFailed, Work
 from parley_specialist import metrics
 from parley_specialist.attempts import Attempts
-from parley_specialist.journal import REVOKED, Journal
+from parley_specialist.journal import ELECTION_S, REVOKED, Journal
 from parley_specialist.loop import Loop
 from parley_specialist.unexpected import without_its_text
 
 ATTEMPTS = "attempts"
-# A log without a leader has one again in 4 to 9 s (nats.md): an answer that is there must not cost an attempt.
-ELECTION_S = 15.0
+# Work that has waited longer may be over by now: looking costs a read, and a turn that nobody wants a completion.
+WAITED_S = 1.0
 
 
 class Worker:
@@ -46,7 +46,8 @@ class Worker:
         with continued(delivery.headers, conversation=work.conversation, turn=work.turn_id):
             if isinstance(work, AssignTurn):
                 tried = work, delivery.attempt
-                await self._attempts.run(*tried, partial(self._turn, *tried), partial(self._fail, *tried))
+                answer = partial(self._turn, *tried, look=_may_be_over(delivery))
+                await self._attempts.run(*tried, answer, partial(self._fail, *tried))
             elif delivery.attempt <= self._most:
                 await self._consult(work)
 
@@ -55,27 +56,26 @@ class Worker:
         reason = await self._journal.reason(turn)
         await self._publish(turn, self._failed(turn, attempt, ATTEMPTS, reason))
 
-    async def _turn(self, turn: AssignTurn, attempt: int) -> None:
-        left = (turn.deadline_at - now_ms()) / 1000
-        with metrics.TURN_SECONDS.labels(self._name).time():
-            outcome = await self._outcome(turn, attempt, left)
-        if outcome is None:
-            return
-        await self._publish(turn, outcome)
-        metrics.TURNS.labels(self._name, type(outcome).__name__).inc()
-        log("parley.specialist").info("turn", extra={"outcome": type(outcome).__name__, "attempt": attempt})
+    async def _turn(self, turn: AssignTurn, attempt: int, *, look: bool) -> None:
+        try:
+            with metrics.TURN_SECONDS.labels(self._name).time():
+                outcome = await self._outcome(turn, attempt, look=look)
+            if outcome:
+                await self._tell(turn, outcome)
+        except ParleyError as error:
+            await self._journal.failed(turn, attempt, error)
+            raise
 
-    async def _outcome(self, turn: AssignTurn, attempt: int, left: float) -> Outcome | None:
+    async def _outcome(self, turn: AssignTurn, attempt: int, *, look: bool) -> Outcome | None:
         """How the turn ended; None where it had lost the conversation, so that nobody waits for it."""
         try:
             with without_its_text():
-                async with asyncio.timeout(left):
+                async with asyncio.timeout((turn.deadline_at - now_ms()) / 1000):
+                    if look:
+                        await self._journal.check(turn)
                     return await self._loop.answer(turn, attempt)
         except TimeoutError:
             return self._failed(turn, attempt, "deadline", "The turn ran out of time.")
-        except TransientError as error:
-            await self._journal.failed(turn, attempt, error)
-            raise
         except PermanentError as error:
             if error.code == REVOKED:
                 log("parley.specialist").info("turn was revoked", extra={"attempt": attempt})
@@ -105,13 +105,26 @@ class Worker:
             reason=reason,
         )
 
+    async def _tell(self, turn: AssignTurn, outcome: Outcome) -> None:
+        try:
+            await self._publish(turn, outcome)
+        except PermanentError as error:
+            # The log will never take it: then it has to take why.
+            outcome = self._failed(turn, outcome.attempt, error.code, error.message)
+            await self._publish(turn, outcome)
+        metrics.TURNS.labels(self._name, type(outcome).__name__).inc()
+        log("parley.specialist").info("turn", extra={"outcome": type(outcome).__name__, "attempt": outcome.attempt})
+
     async def _publish(self, turn: AssignTurn, outcome: Outcome) -> None:
         """The first outcome of a turn counts; an id per attempt keeps a resend from being a second one."""
         subject = subjects.conv(turn.conversation, self._shards)
         identity = f"{turn.turn_id}-{turn.epoch}-{outcome.attempt}"
-        try:
-            async for attempt in patient(ELECTION_S):
-                with attempt:
-                    await self._bus.append(subject, encode(outcome), msg_id=identity, headers=inject())
-        except ParleyError as error:
-            raise TransientError(f"The outcome is not in the log yet: {error.message}", code=error.code) from error
+        async for attempt in patient(ELECTION_S):
+            with attempt:
+                await self._bus.append(subject, encode(outcome), msg_id=identity, headers=inject())
+
+
+def _may_be_over(delivery: Delivery) -> bool:
+    """Whether work has waited so long that a look at its journal pays; a later attempt reads that in any case."""
+    taken_in: float = delivery.message.metadata.timestamp.timestamp()
+    return delivery.attempt == 1 and now_ms() / 1000 - taken_in > WAITED_S

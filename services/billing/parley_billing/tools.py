@@ -9,6 +9,7 @@ from msgspec import Meta
 from parley_billing import domain
 from parley_billing.domain import NEWEST, REFUND_LIMIT
 from parley_billing.records import Invoice, Order, Payment, Refund, Subscription
+from parley_specialist.backoffice import NOT_FOUND
 from parley_specialist.reading import now, read, read_list, send
 from parley_specialist.tools import Suggestion, ToolContext, ToolRefusedError, ToolResult, tool
 from parley_specialist.wording import day, money
@@ -36,7 +37,10 @@ async def _invoices(context: ToolContext) -> list[Invoice]:
 async def _plan(context: ToolContext) -> Subscription | None:
     try:
         return await read(context, "/subscription", Subscription)
-    except ToolRefusedError:
+    except ToolRefusedError as error:
+        # Records that can't be read must not become "you have none".
+        if error.code != NOT_FOUND:
+            raise
         return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from parley_proto.specialist import EffectIntended, EffectSettled, EffectUnknown, Fact, Step
+from parley_proto.specialist import Effect, EffectIntended, EffectSettled, Fact, Step
 
 _SHOWN_ARGUMENTS = 200
 
@@ -28,23 +28,25 @@ class Deeds(msgspec.Struct, frozen=True):
 
 def deeds_of(steps: Sequence[Step], seq: int) -> Deeds:
     """The deeds that the steps of one turn tell of; a refused effect is none."""
-    intended: dict[str, EffectIntended] = {}
-    settled: dict[str, EffectSettled] = {}
-    for step in steps:
-        if isinstance(step, EffectIntended):
-            intended[step.key] = step
-        elif isinstance(step, EffectSettled):
-            settled[step.key] = step
-        elif isinstance(step, EffectUnknown):
-            settled.pop(step.key, None)
+    intended = {step.key: step for step in steps if isinstance(step, EffectIntended)}
+    newest = {step.key: step for step in steps if isinstance(step, Effect)}
+    settled = {key: effect for key, effect in newest.items() if isinstance(effect, EffectSettled)}
     done = [str(effect.result.get("summary", "")) for effect in settled.values() if effect.ok]
     return Deeds(seq, done, [intent for key, intent in intended.items() if key not in settled])
 
 
 def unsettled(deeds: Deeds, message_ids: list[str]) -> list[Fact]:
     """What a person has to find out before anybody tries again, and what is certain."""
-    open_ = [f"It is not known whether this was carried out: {_told(intent)}." for intent in deeds.open]
-    return [Fact(text, message_ids) for text in [*open_, *deeds.done]]
+    return [Fact(text, message_ids) for text in [*_doubts(deeds), *deeds.done]]
+
+
+def in_doubt(deeds: Deeds) -> str:
+    """What a person has to find out, as the reason of a dead letter; empty where nothing is open."""
+    return " ".join(_doubts(deeds))
+
+
+def _doubts(deeds: Deeds) -> list[str]:
+    return [f"It is not known whether this was carried out: {_told(intent)}." for intent in deeds.open]
 
 
 def _told(intent: EffectIntended) -> str:

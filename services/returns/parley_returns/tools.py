@@ -9,6 +9,7 @@ from msgspec import Meta
 from parley_returns import domain
 from parley_returns.domain import NEWEST, Reason
 from parley_returns.records import Cancelled, Order, Payment, Return, Subscription
+from parley_specialist.backoffice import NOT_FOUND
 from parley_specialist.reading import now, read, read_list, send
 from parley_specialist.tools import ToolContext, ToolRefusedError, ToolResult, tool
 
@@ -45,7 +46,10 @@ async def _order(context: ToolContext, order_id: str) -> Order:
 async def _plus(context: ToolContext) -> bool:
     try:
         return domain.has_plus(await read(context, "/subscription", Subscription), now())
-    except ToolRefusedError:
+    except ToolRefusedError as error:
+        # Records that can't be read must not become the shorter return period.
+        if error.code != NOT_FOUND:
+            raise
         return False
 
 
@@ -121,7 +125,9 @@ async def order_status(context: ToolContext, order_id: AnyOrder = "latest") -> T
 async def cancel_order(context: ToolContext, order_id: OrderId) -> ToolResult:
     """Cancel an order that is not packed yet; what was paid is refunded."""
     order = await _order(context, order_id)
-    refusal = domain.cancel_refusal(order, plus=await _plus(context), now=now())
+    # What can still be cancelled must not wait for a membership that can't be read.
+    plus = order.status != "received" and await _plus(context)
+    refusal = domain.cancel_refusal(order, plus=plus, now=now())
     if refusal:
         raise ToolRefusedError(refusal)
     done = await send(context, "POST", f"/orders/{order_id}/cancel", {}, Cancelled)
