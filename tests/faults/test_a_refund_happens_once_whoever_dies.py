@@ -16,9 +16,11 @@ from forgetful_party import Moment, ThirdParty
 
 from parley_cli.client import Answer, Conversation, Door, door
 from parley_cli.operator import connected
+from parley_mesh.bus import Stored
 from parley_mesh.jetstream import NatsBus
 from parley_proto.envelope import decode
-from parley_proto.specialist import Effect, EffectSettled, EffectUnknown
+from parley_proto.errors import UNKNOWN_OUTCOME
+from parley_proto.specialist import DeadLetter, Effect, EffectSettled, EffectUnknown
 from parley_testkit.bench import until
 from parley_testkit.mesh import RunningMesh
 from parley_testkit.ports import free_port
@@ -70,13 +72,22 @@ async def refunded(scene: Scene, moments: list[Moment]) -> Answer | None:
 
 async def effects(mesh: RunningMesh) -> list[Effect]:
     """The ledger's last word on each effect."""
-    found: dict[str, Effect] = {}
-    async with connected(mesh.operator()) as client:
-        bus, seq = NatsBus(client), 0
-        while stored := await bus.next("effect.*", seq):
-            seq = stored.seq
-            found[stored.subject] = decode(stored.data, Effect)
+    found: dict[str, Effect] = {stored.subject: decode(stored.data, Effect) for stored in await log(mesh, "effect.*")}
     return list(found.values())
+
+
+async def dead_letters(mesh: RunningMesh) -> list[DeadLetter]:
+    return [decode(stored.data, DeadLetter) for stored in await log(mesh, "dead.*")]
+
+
+async def log(mesh: RunningMesh, subject: str) -> list[Stored]:
+    """All that the log holds on `subject`, oldest first."""
+    found: list[Stored] = []
+    async with connected(mesh.operator()) as client:
+        bus = NatsBus(client)
+        while stored := await bus.next(subject, found[-1].seq if found else 0):
+            found.append(stored)
+    return found
 
 
 @pytest.mark.timeout(60 + 30 * KILLS)
@@ -109,3 +120,7 @@ async def test_a_forgetful_third_party_has_at_most_one_and_a_person_has_the_rest
     assert set(scene.party.executed.values()) <= {1}
     unknown = [effect for effect in await effects(scene.mesh) if isinstance(effect, EffectUnknown)]
     assert len([effect for effect in unknown if effect.tool == "refund_payment"]) == scene.party.kills
+    # With a person is what a person can find, whatever the model that was handed the conversation did about it.
+    reasons = [letter.reason for letter in await dead_letters(scene.mesh) if letter.code == UNKNOWN_OUTCOME]
+    missing = [effect for effect in unknown if not any(effect.key in reason for reason in reasons)]
+    assert not missing, f"{len(missing)} of {len(unknown)} unknown outcomes have no dead letter: {reasons}"

@@ -34,8 +34,9 @@ async def under(bench: Bench, fault: Callable[[], Awaitable[None]]) -> list[str]
 
 
 def once(bench: Bench, names: list[str]) -> bool:
-    """Each conversation has one answer, and it is about its own message."""
-    return all(list(bench.answers[name].values()) == [f"question of {name}"] for name in names)
+    """Each conversation has one answer, which was shown once, and it is about its own message."""
+    about = all(list(bench.answers[name].values()) == [f"question of {name}"] for name in names)
+    return about and not bench.shown_twice
 
 
 async def test_two_instances_share_the_shards_and_a_third_that_joins_takes_its_part(bench: Bench) -> None:
@@ -94,3 +95,4 @@ async def test_messages_of_one_conversation_are_answered_in_their_order(bench: B
     await until(lambda: "m11" in " ".join(bench.answers[name].values()), 20)
     words = " | ".join(bench.answers[name].values()).split(" | ")
     assert words == [f"question of {name}", *(f"m{number}" for number in range(2, 12))]
+    assert not bench.shown_twice

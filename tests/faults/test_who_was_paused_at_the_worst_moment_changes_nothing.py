@@ -52,6 +52,7 @@ async def test_an_owner_that_stood_still_between_decision_and_commit_is_refused(
             await asyncio.sleep(0.05)
     await bench.until_shared(2)
     assert {name: dict(bench.answers[name]) for name in names} == before
+    assert not bench.shown_twice
     assert all(list(answers.values()) == [f"question of {name}"] for name, answers in before.items())
 
 

@@ -18,7 +18,7 @@ from parley_archiver.app import DURABLE
 from parley_archiver.retirement import NotYetError
 from parley_archiver.retiring import WHENEVER, Retiring
 from parley_archiver.settings import Settings
-from parley_archiver.trimming import LogEnd
+from parley_archiver.trimming import ALL_WORK, LogEnd
 from parley_mesh.bus import Appended, Headers
 from parley_mesh.jetstream import NatsBus
 from parley_proto import subjects
@@ -90,6 +90,19 @@ async def test_one_that_has_rested_long_enough_goes_by_itself_and_a_younger_one_
         await archived_and_handled(scene, archive_database)
         assert (await scene.head(young)).data
         await scene.said(old, "I am back", "2")
+
+
+async def test_work_leaves_the_log_when_it_is_done_and_archived_though_no_conversation_retires(
+    scene: Scene, archive_database: str
+) -> None:
+    await scene.opened()
+    waiting = subjects.turn("technical", lane="consult")
+    await scene.bus.append(waiting, b"{}")
+    assert await work(scene) == {subjects.turn("billing"): 1, waiting: 1}
+    async with archiving(scene.bench.nats, archive_database, retire_after_s=0, retire_every_s=0.1):
+        await until(lambda: only(scene, {waiting: 1}))
+        await scene.opened("another question")
+        await until(lambda: only(scene, {waiting: 1}))
 
 
 async def test_a_conversation_that_writes_before_the_marker_wins(scene: Scene, archive_database: str) -> None:
@@ -206,6 +219,16 @@ async def test_kill_9_of_the_archiver_in_the_midst_of_many_loses_and_repeats_not
 
 async def asked(scene: Scene, conversation: str) -> None:
     await scene.bus.request(subjects.ARCHIVE_RETIRE, encode(RetireRequest(conversation)), timeout=10)
+
+
+async def work(scene: Scene) -> dict[str, int]:
+    """How much of it each subject of the log holds."""
+    info = await scene.bench.client.jetstream().stream_info(subjects.STREAM, subjects_filter=ALL_WORK)
+    return dict(info.state.subjects or {})
+
+
+async def only(scene: Scene, expected: dict[str, int]) -> bool:
+    return await work(scene) == expected
 
 
 async def marked(scene: Scene, conversation: str) -> bool:

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 from faulty_wire import FAULTS, OF_A_SPECIALIST, OF_AN_EFFECT, OF_AN_OWNER, Fault, Step
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from mesh_processes import POISON
 from mutant_wire import Mutation
 from virtual_time import Clock, VirtualLoop, instead_of_time
 from whole_mesh import CONVERSATIONS, OWNERS, SPECIALISTS, World
@@ -97,19 +98,50 @@ class MeshMachine(RuleBasedStateMachine):
     def a_specialist_fails_at(self, specialist: str, step: Step, fault: Fault) -> None:
         self.world.processes[specialist].wire.plan(step, fault)
 
-    @rule(conversation=conversations, step=st.sampled_from(OF_AN_EFFECT), fault=faults, again=st.booleans())
-    def a_refund_goes_wrong(self, conversation: str, step: Step, fault: Fault, again: bool) -> None:
-        """Whoever carries it out fails at one of its steps, and `again` whoever takes over."""
+    @rule(
+        conversation=conversations,
+        step=st.sampled_from(OF_AN_EFFECT),
+        fault=faults,
+        again=st.booleans(),
+        refusals=st.integers(0, 2),
+    )
+    def a_refund_goes_wrong(self, conversation: str, step: Step, fault: Fault, again: bool, refusals: int) -> None:
+        """Whoever carries it out fails at one of its steps, and `again` whoever takes over; it may be refused too."""
+        self.world.company.refusals = refusals
         for name in SPECIALISTS if again else SPECIALISTS[:1]:
             self.world.processes[name].wire.plan(step, fault)
         self.do(self.world.send(conversation, f"refund PAY-{1000 + len(self.world.sent)}"))
         self.do(asyncio.sleep(self.turn_timeout_s / 8))
+
+    @rule(conversation=conversations)
+    def a_refusal_comes_late(self, conversation: str) -> None:
+        """Whoever heard it stands still before it is recorded, and another one tries the same refund meanwhile."""
+        self.world.company.refusals = 1
+        wires = [self.world.processes[name].wire for name in SPECIALISTS]
+        for wire in wires:
+            wire.plan("settle", "pause before")
+        self.do(self.world.send(conversation, f"refund PAY-{1000 + len(self.world.sent)}"))
+        self.do(asyncio.sleep(1.0 * self.pace))
+        for wire in wires:
+            if not wire.paused:
+                wire.heal()
+        self.do(asyncio.sleep(self.turn_timeout_s / 2))
+        for wire in wires:
+            wire.go_on()
 
     @rule(owner=st.sampled_from(OWNERS), conversation=conversations)
     def an_owner_stands_still_before_it_writes(self, owner: str, conversation: str) -> None:
         """Until others have taken over and written: then it goes on with a state that is an old one."""
         self.world.processes[owner].wire.plan("commit", "pause before")
         self.do(self.world.send(conversation, "hello"))
+        self.do(asyncio.sleep(self.turn_timeout_s / 4))
+
+    @rule(owner=st.sampled_from(OWNERS), conversation=conversations, fault=faults, behind=st.integers(0, 2))
+    def no_owner_can_handle_an_entry(self, owner: str, conversation: str, fault: Fault, behind: int) -> None:
+        """Whoever is given it first may fail before it has said so: then it is met where the next ones are read."""
+        self.world.processes[owner].wire.plan("read", fault)
+        for text in (POISON, *["hello"] * behind):
+            self.do(self.world.send(conversation, text))
         self.do(asyncio.sleep(self.turn_timeout_s / 4))
 
     @rule(process=processes)

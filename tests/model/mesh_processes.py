@@ -20,6 +20,7 @@ from parley_mesh.middleware.keepalive import keepalive
 from parley_mesh.shards import Shards
 from parley_mesh.work import WorkQueue
 from parley_proto import subjects
+from parley_proto.specialist import RouteHint
 from parley_specialist.calls import Caller
 from parley_specialist.clients import Consults
 from parley_specialist.ledger import Ledger
@@ -29,10 +30,20 @@ from parley_specialist.worker import Worker
 
 SHARDS = 2
 MEMORY = 1 << 20
+POISON = "poison"
 
 
 def bus_on(wire: FaultyWire) -> NatsBus:
     return NatsBus(cast(Client, wire))
+
+
+class Breakable(Intents):
+    """One text breaks it, whoever owns the conversation."""
+
+    async def route(self, text: str, *, needed: bool) -> RouteHint:
+        if POISON in text:
+            raise ValueError(text)
+        return await super().route(text, needed=needed)
 
 
 class Owner:
@@ -43,7 +54,7 @@ class Owner:
         settings = ConversationSettings(turn_timeout_s=turn_timeout_s)
         bus, known = bus_on(wire), cast(Any, Known())
         store, memory = Log(bus, SHARDS, settings.open_batches), Memory(MEMORY, SHARDS)
-        intents = Intents(bus, known, settings.route_timeout_s)
+        intents = Breakable(bus, known, settings.route_timeout_s)
         keeper = Conversations(settings, store, memory, intents, known, known)
         beat, timeout = settings.heartbeat_s, settings.peer_timeout_s
         self._shards = Shards(wire, bus, keeper, name, shards=SHARDS, heartbeat_s=beat, timeout_s=timeout)

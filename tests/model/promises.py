@@ -10,10 +10,22 @@ import msgspec
 from parley_mesh.bus import Stored
 from parley_proto.conversation import CustomerMessage, Entry, MessageShown, OwnerChanged, RunEnded, Shown
 from parley_proto.envelope import decode
-from parley_proto.specialist import Effect, EffectIntended, EffectSettled, Step, TurnAnswered, TurnRevoked
+from parley_proto.errors import UNKNOWN_OUTCOME
+from parley_proto.specialist import (
+    DeadLetter,
+    Effect,
+    EffectIntended,
+    EffectSettled,
+    EffectUnknown,
+    Step,
+    TurnAnswered,
+    TurnRevoked,
+)
 
 # Why a turn ends that a customer takes away, rather than that it comes to nothing.
 BY_CUSTOMERS = ("cancelled", "interrupted", "customer_choice")
+# Words about a message that no turn will answer.
+WHY_NOT = ("failed", "refused")
 
 
 class Broken(AssertionError):
@@ -34,6 +46,7 @@ class Conversation(msgspec.Struct):
     answered: list[str] = []
     said: list[str] = []
     owners: list[tuple[int, str]] = []
+    told_why_not: set[str] = set()
     shown_to: int = 0
 
     def order(self, ids: list[str]) -> list[int]:
@@ -50,6 +63,7 @@ class History:
         self._begun: defaultdict[str, set[str]] = defaultdict(set)
         self._effects: dict[str, Effect] = {}
         self._payments: dict[str, str] = {}
+        self._dead: list[DeadLetter] = []
 
     @property
     def conversations(self) -> Mapping[str, Conversation]:
@@ -67,6 +81,8 @@ class History:
             self._step(decode(stored.data, Step))
         elif kind == "effect":
             self._effect(decode(stored.data, Effect))
+        elif kind == "dead":
+            self._dead.append(decode(stored.data, DeadLetter))
 
     def check_effects(self, refunds: Counter[str]) -> None:
         hold("a side effect happens once", refunds, if_=all(count == 1 for count in refunds.values()))
@@ -85,6 +101,13 @@ class History:
             hold("what is accepted is answered", name, missing, if_=not missing)
             unseen = [one for one in conversation.accepted if one not in conversation.echoed]
             hold("what is accepted is shown", name, unseen, if_=not unseen)
+
+    def check_all_known(self) -> None:
+        """Once everything has healed: what may have happened is with a person, who can find it by its key."""
+        reasons = [letter.reason for letter in self._dead if letter.code == UNKNOWN_OUTCOME]
+        for key, effect in self._effects.items():
+            known = not isinstance(effect, EffectUnknown) or any(key in reason for reason in reasons)
+            hold("what nobody knows the outcome of is with a person", effect, reasons, if_=known)
 
     def waiting(self, name: str) -> list[str]:
         """The messages of a conversation that have no answer yet."""
@@ -124,13 +147,16 @@ class History:
             hold("what is shown was committed before", shown, if_=shown.text in outcomes)
         newest = conversation.owners[-1][0] if conversation.owners else 0
         hold("who answers is who owns", shown, conversation.owners, if_=shown.epoch in (newest, 0))
+        if not shown.turn_id and shown.kind in WHY_NOT:
+            conversation.told_why_not |= set(shown.answers)
         self._answer(conversation, shown.answers)
 
     def _answer(self, conversation: Conversation, answers: list[str]) -> None:
         for name in [one for one in answers if one in conversation.accepted]:
             hold("a message is answered once", name, if_=name not in conversation.answered)
             conversation.answered.append(name)
-        order = conversation.order(conversation.answered)
+        # Who is told why there will be no answer hears it at once, whatever is being answered meanwhile.
+        order = conversation.order([one for one in conversation.answered if one not in conversation.told_why_not])
         hold("answers come in the order of the messages", answers, order, if_=order == sorted(order))
 
     def _owner(self, conversation: Conversation, change: OwnerChanged) -> None:

@@ -136,6 +136,7 @@ class World:
         """Once everything has healed and come to rest."""
         taken = {sent.message.message_id for sent in self.sent if sent.accepted}
         self.history.check_all_answered(taken)
+        self.history.check_all_known()
 
     async def heal(self) -> None:
         """No more faults, and whoever died is started again."""

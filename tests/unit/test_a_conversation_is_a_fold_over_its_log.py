@@ -133,7 +133,9 @@ def test_a_dead_letter_is_skipped_and_told_and_its_resend_is_known() -> None:
     poison = customer_message("poison", "2")
     buried = dead_letter(state, poison, facts(7), "No rule knows it.")
     assert buried is not None and buried.state.last_in_seq == 7
-    assert isinstance(buried.shown[0], MessageShown) and buried.shown[0].kind == "failed"
+    echo, told = buried.shown
+    assert isinstance(echo, MessageShown) and (echo.role, echo.text) == ("customer", "poison")
+    assert isinstance(told, MessageShown) and told.kind == "failed"
     assert buried.dead is not None and [line.text for line in buried.dead.messages] == ["poison"]
     assert buried.dead.reason == "No rule knows it."
     assert decide(buried.state, poison, facts(8)) is None

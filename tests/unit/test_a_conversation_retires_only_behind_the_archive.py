@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -14,12 +16,14 @@ from parley_archiver.domain import Columns
 from parley_archiver.retirement import Seen, marker_of, obstacle, revision_of
 from parley_archiver.retiring import Retiring
 from parley_archiver.sealing import seal
-from parley_archiver.trimming import LogEnd
+from parley_archiver.trimming import LogEnd, worker_of
 from parley_mesh.bus import Stored
 from parley_mesh.memory import MemoryBus
+from parley_mesh.topology import turn_consumer
 from parley_proto import subjects
 from parley_proto.conversation import Checkpoint
 from parley_proto.envelope import decode, encode, now_ms
+from parley_proto.errors import TransientError
 from parley_proto.specialist import Line
 from parley_testkit.samples import AT, CONVERSATION, IDENTITY, LINE, MESSAGES
 
@@ -120,21 +124,44 @@ class CountingStore(MemoryStore):
         return await super().resting(after, before, limit)
 
 
-def retiring(store: MemoryStore, after_s: float) -> Retiring:
-    # Never asked: nothing is found that could leave the log.
-    end = LogEnd(Client(), "log")
-    return Retiring(MemoryBus(), end, store, durable="archiver", shards=4, after_s=after_s, every_s=0.001)
+class PaperEnd(LogEnd):
+    """A log without conversations; `trimmed` are the sequences up to which work was to be removed."""
+
+    def __init__(self) -> None:
+        super().__init__(Client(), "log")
+        self.trimmed: asyncio.Queue[int] = asyncio.Queue()
+
+    async def floor(self, durable: str) -> int:
+        assert durable == "archiver"
+        return 9
+
+    async def trim_work(self, archived: int) -> int:
+        self.trimmed.put_nowait(archived)
+        raise TransientError("The log does not answer.")
+
+
+@asynccontextmanager
+async def sweeping(store: MemoryStore, after_s: float) -> AsyncIterator[PaperEnd]:
+    end = PaperEnd()
+    retiring = Retiring(MemoryBus(), end, store, durable="archiver", shards=4, after_s=after_s, every_s=0.001)
+    running = asyncio.create_task(retiring.run())
+    yield end
+    running.cancel()
 
 
 async def test_a_sweep_looks_only_for_what_has_rested_for_the_whole_time() -> None:
     store = CountingStore()
-    running = asyncio.create_task(retiring(store, 3600).run())
-    now = [await asyncio.wait_for(store.looks.get(), 5) for _ in range(3)]
-    running.cancel()
+    async with sweeping(store, 3600):
+        now = [await asyncio.wait_for(store.looks.get(), 5) for _ in range(3)]
     assert all(now_ms() - 3_700_000 < before <= now_ms() - 3_600_000 for before in now)
 
 
-async def test_with_0_nothing_is_looked_for_at_all() -> None:
+async def test_with_0_no_conversation_is_looked_for_and_work_that_is_archived_goes_all_the_same() -> None:
     store = CountingStore()
-    await asyncio.wait_for(retiring(store, 0).run(), 5)
+    async with sweeping(store, 0) as end:
+        assert [await asyncio.wait_for(end.trimmed.get(), 5) for _ in range(3)] == [9, 9, 9]
     assert store.looks.empty()
+
+
+def test_work_is_taken_by_the_durable_of_its_specialty_track_and_lane() -> None:
+    assert worker_of(subjects.turn("billing", "green", "urgent")) == turn_consumer("billing", "green", "urgent")

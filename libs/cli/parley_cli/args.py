@@ -62,8 +62,8 @@ def _dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     _json(_command(dead, "list", "dead:list_", "the dead letters, oldest first"))
     for action, text in (
         ("show", "one of them, with its reason and the customer's words"),
-        ("retry", "have the customer's words answered after all"),
-        ("drop", "forget it; what was said stays in the record"),
+        ("retry", "have the customer's words answered after all; refused where a side effect may have happened"),
+        ("drop", "forget it; what was said stays in the record (of an unknown outcome: a person has settled it)"),
     ):
         _command(dead, action, f"dead:{action}", text).add_argument("id", metavar="ID")
 

@@ -105,7 +105,7 @@ def _llm(_shards: int) -> tuple[list[str], list[str]]:
     return publish, ["llm.complete.*", "llm.cancel.*", "llm.renew.*", subjects.LLM_EMBED]
 
 
-def _archiver(shards: int) -> tuple[list[str], list[str]]:
+def _archiver(_shards: int) -> tuple[list[str], list[str]]:
     """It takes archived conversations out of the log: checkpoints give way to markers, entries are purged.
 
     The server can't bound a purge to a filter, which stands in the request's body. The bounded way, a roll-up on each
@@ -113,10 +113,10 @@ def _archiver(shards: int) -> tuple[list[str], list[str]]:
     anyway, whoever may write there could speak for customers and specialists. So the one purge of
     `parley_archiver.trimming` always names a filter and a last sequence.
     """
-    names = ["archiver", *(shard_consumer(shard) for shard in range(shards))]
     publish = [
         *_pull(_LOG, "archiver"),
-        *(f"$JS.API.CONSUMER.INFO.{_LOG}.{name}" for name in names),
+        f"$JS.API.STREAM.INFO.{_LOG}",
+        f"$JS.API.CONSUMER.INFO.{_LOG}.*",
         *_READ,
         f"$KV.{subjects.BUCKET}.*",
         f"$JS.API.STREAM.PURGE.{_LOG}",

@@ -1,4 +1,8 @@
-"""Asking again while it is worth waiting: one policy for whoever waits for another service, or for the log."""
+"""Asking again while it is worth waiting: the usual way to wait for another service, or for the log.
+
+Whoever looks at more than the error between two tries has a loop of its own: the gateway's door, a completion that has
+begun to stream, remote embeddings, and the administrator of streams.
+"""
 
 from __future__ import annotations
 

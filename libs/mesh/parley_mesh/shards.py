@@ -205,18 +205,26 @@ class Shards:
         task.add_done_callback(self._tasks.discard)
 
     async def _recover(self, shard: int) -> None:
-        """Feed the keeper what nobody has acknowledged, without waiting for the redelivery timeout."""
+        """Feed the keeper what was delivered and not acknowledged, without waiting for the redelivery timeout.
+
+        What nobody was given yet comes as a delivery, within the consumer's `max_ack_pending`.
+        """
         try:
-            seq = await self._ack_floor(shard)
-            while shard in self._loops and (stored := await self._bus.next(subjects.conv_shard(shard), seq)):
+            seq, newest = await self._unsettled(shard)
+            while shard in self._loops and seq < newest:
+                stored = await self._bus.next(subjects.conv_shard(shard), seq)
+                if stored is None or stored.seq > newest:
+                    return
                 seq = stored.seq
                 self._keeper.recover(stored)
         except (ParleyError, *CLIENT_ERRORS) as error:
             # The redelivery after ack_wait brings the same entries, only later.
             log("parley.mesh").info("recovery stopped", extra={"shard": shard, "reason": str(error)})
 
-    async def _ack_floor(self, shard: int) -> int:
+    async def _unsettled(self, shard: int) -> tuple[int, int]:
+        """Sequences of the stream: up to the first all is acknowledged, behind the second nothing was delivered."""
         subject = f"$JS.API.CONSUMER.INFO.{subjects.STREAM}.{shard_consumer(shard)}"
         reply = await self._client.request(subject, b"", timeout=3)
         info = msgspec.json.decode(reply.data)
-        return int(info.get("ack_floor", {}).get("stream_seq", 0))
+        floor, delivered = info.get("ack_floor", {}), info.get("delivered", {})
+        return int(floor.get("stream_seq", 0)), int(delivered.get("stream_seq", 0))

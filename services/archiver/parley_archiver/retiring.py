@@ -1,9 +1,9 @@
-"""Takes conversations that rest out of the log: a marker in place of the checkpoint, then the entries go."""
+"""What leaves the log: work that is done, and conversations that rest (a marker, then their entries go)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 
 from parley_archiver import metrics
@@ -24,7 +24,7 @@ WHENEVER = 1 << 62
 
 
 class Retiring:
-    """One conversation after the other, at rest for `after_s` seconds, 0 for none by itself.
+    """One conversation after the other, at rest for `after_s` seconds, 0 for none by itself; and all work that is done.
 
     Every step can be repeated, and nothing is remembered in between: what a crash leaves behind, the next look finds
     by the marker in the log and goes on with.
@@ -42,15 +42,25 @@ class Retiring:
         self._every_s = every_s
 
     async def run(self) -> None:
-        while self._after_s:
+        while True:
             await asyncio.sleep(self._every_s)
-            try:
-                await self._sweep(now_ms() - round(self._after_s * 1000))
-            except ParleyError as error:
-                log("parley.archiver").info("retiring waits", extra={"code": error.code, "reason": error.message})
-            except Exception:
-                # The archive goes on without it, and the next sweep tries again.
-                log("parley.archiver").exception("retiring failed")
+            await self._safely(self._trim_work())
+            if self._after_s:
+                await self._safely(self._sweep(now_ms() - round(self._after_s * 1000)))
+
+    async def _safely(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except ParleyError as error:
+            log("parley.archiver").info("retiring waits", extra={"code": error.code, "reason": error.message})
+        except Exception:
+            # The archive goes on without it, and the next sweep tries again.
+            log("parley.archiver").exception("retiring failed")
+
+    async def _trim_work(self) -> None:
+        removed = await self._end.trim_work(await self._end.floor(self._durable))
+        if removed:
+            log("parley.archiver").info("work trimmed", extra={"entries": removed})
 
     async def answer(self, data: bytes, _headers: Mapping[str, str]) -> bytes:
         """A `RetireReply`, for an operator who does not want to wait until it has rested for long.
@@ -61,7 +71,9 @@ class Retiring:
         if not valid_id(request.conversation):
             raise PermanentError("A conversation's id has 16 to 64 of A-Z a-z 0-9 _ -.", code="bad_id")
         await self._store.prepare()
-        return encode(RetireReply(await self.retire(request.conversation, before=WHENEVER)))
+        reply = RetireReply(await self.retire(request.conversation, before=WHENEVER))
+        await self._safely(self._trim_work())
+        return encode(reply)
 
     async def retire(self, conversation: str, *, before: int) -> int:
         """Retire it, if it has come to rest by `before` (milliseconds); the revision that the archive holds alone.

@@ -41,6 +41,22 @@ class Delivered(msgspec.Struct):
     done: Callable[[], Awaitable[None]] | None = None
     again: Callable[[float], Awaitable[None]] | None = None
 
+    async def settle(self) -> None:
+        await _quietly(self.done() if self.done else None)
+
+    async def give_back(self, delay_s: float) -> None:
+        await _quietly(self.again(delay_s) if self.again else None)
+
+
+class StuckError(PermanentError):
+    """The entry `seq`, which follows `hot`, can't be applied to it, for a cause that does not pass by itself."""
+
+    def __init__(self, hot: Hot, seq: int, data: bytes, cause: Exception) -> None:
+        super().__init__(_told(cause))
+        self.hot = hot
+        self.seq = seq
+        self.data = data
+
 
 class Conversations:
     """The keeper of the owned shards (`parley_mesh.shards.Keeper`). `committed` hears of each new state."""
@@ -95,7 +111,7 @@ class Conversations:
         if not valid_id(conversation):
             # Nothing can be written for such an id; left unacknowledged it would take its shard's place for ever.
             log("parley.conversation").error("entry with a bad id", extra={"seq": entry.seq})
-            self._spawn(_quietly(entry.done() if entry.done else None))
+            self._spawn(entry.settle())
             return
         queue = self._queues.get(conversation)
         if queue is not None:
@@ -128,37 +144,41 @@ class Conversations:
             except Exception as error:
                 # Whatever it was, the state in memory is not to be trusted, and only this conversation waits.
                 self._memory.drop(conversation)
-                expected = isinstance(error, ParleyError)
-                log("parley.conversation").warning("entry waits", exc_info=not expected, extra={"reason": str(error)})
+                cause = error.__cause__ if isinstance(error, StuckError) else error
+                foreseen = isinstance(cause, ParleyError)
+                log("parley.conversation").warning("entry waits", exc_info=not foreseen, extra={"reason": _told(error)})
                 await self._retry_or_bury(conversation, entry, error)
             else:
-                await _quietly(entry.done() if entry.done else None)
+                await entry.settle()
 
     async def _retry_or_bury(self, conversation: str, entry: Delivered, error: Exception) -> None:
-        """Later once more; a fault that does not pass becomes a committed dead letter, so that others go on."""
-        passing = isinstance(error, TransientError | ConflictError)
-        if passing or entry.attempt <= MAX_ATTEMPTS:
-            await _quietly(entry.again(1.0) if entry.again else None)
+        """Later once more; a fault that does not pass becomes a committed dead letter, so that others go on.
+
+        The entry that is stuck may be an earlier one than the one in hand, which then has its turn afterwards.
+        """
+        if not isinstance(error, StuckError) or entry.attempt <= MAX_ATTEMPTS:
+            await entry.give_back(1.0)
             return
         try:
-            hot = await self._store.load(conversation)
-            if hot.last_in_seq < entry.seq:
-                await self._bury(conversation, hot, entry, error)
-            await _quietly(entry.done() if entry.done else None)
-        except ParleyError as again:
-            log("parley.conversation").warning("dead letter waits", extra={"seq": entry.seq, "reason": again.message})
-            await _quietly(entry.again(5.0) if entry.again else None)
+            await self._bury(conversation, error)
+        except Exception as again:
+            log("parley.conversation").warning("dead letter waits", extra={"seq": error.seq, "reason": _told(again)})
+            await entry.give_back(5.0)
+            return
+        if error.seq == entry.seq:
+            await entry.settle()
+        else:
+            await entry.give_back(FIRST_RETRY_S)
 
-    async def _bury(self, conversation: str, hot: Hot, entry: Delivered, error: Exception) -> None:
-        body: Entry = decode(entry.data, Entry)
-        facts = Facts(conversation, entry.seq, now_ms(), 0, self._directory.names())
-        # The text of an error that nobody foresaw may hold a customer's words.
-        reason = error.message if isinstance(error, ParleyError) else f"an unforeseen {type(error).__name__}"
-        transition = dead_letter(hot.state, body, facts, reason)
+    async def _bury(self, conversation: str, stuck: StuckError) -> None:
+        """Set aside the stuck entry, fenced by the very state that it could not be applied to."""
+        body: Entry = decode(stuck.data, Entry)
+        facts = Facts(conversation, stuck.seq, now_ms(), 0, self._directory.names())
+        transition = dead_letter(stuck.hot.state, body, facts, stuck.message)
         if transition:
-            await self._store.commit(hot, transition)
+            await self._store.commit(stuck.hot, transition)
         metrics.DEAD_LETTERS.inc()
-        log("parley.conversation").error("dead letter", extra={"seq": entry.seq, "entry": type(body).__name__})
+        log("parley.conversation").error("dead letter", extra={"seq": stuck.seq, "entry": type(body).__name__})
 
     async def _advance_safely(self, conversation: str, entry: Delivered) -> None:
         """Advance; after a lost race or an unknown outcome reload from the log and look again."""
@@ -167,7 +187,8 @@ class Conversations:
                 await self._advance(conversation, entry)
                 return
             except (ConflictError, AmbiguousCommitError) as error:
-                metrics.REFUSED_WRITES.inc()
+                if isinstance(error, ConflictError):
+                    metrics.REFUSED_WRITES.inc()
                 self._memory.drop(conversation)
                 if attempt == RETRIES - 1:
                     raise
@@ -177,20 +198,38 @@ class Conversations:
     async def _advance(self, conversation: str, entry: Delivered) -> None:
         generation = self._memory.generation(conversation)
         hot = self._memory.get(conversation)
-        if hot is None:
-            hot = await self._activate(conversation, entry.seq)
-        if entry.seq > hot.last_in_seq:
-            hot = await self._apply(conversation, hot, entry.seq, entry.data)
+        try:
+            hot = hot or await self._activate(conversation)
+            if entry.seq > hot.last_in_seq:
+                hot = await self._apply_or_stop(conversation, hot, entry.seq, entry.data)
+        except StuckError as stuck:
+            if stuck.seq <= entry.seq:
+                raise
+            # This entry is done. The one that is stuck has its own delivery, and nothing is remembered until then.
+            return
         self._memory.put(conversation, hot, generation)
 
-    async def _activate(self, conversation: str, before: int) -> Hot:
-        """Load the checkpoint and apply the backlog in order: only then are deliveries without a gap."""
+    async def _activate(self, conversation: str) -> Hot:
+        """Load the checkpoint and apply all that the log has, in order: only then are deliveries without a gap.
+
+        Not only what stands before the delivery in hand: one behind it may have been given back to the log, and what
+        comes new is delivered before that one is again.
+        """
         hot = await self._store.load(conversation)
-        while (found := await self._store.next(conversation, hot.last_in_seq)) and found[0] < before:
+        while found := await self._store.next(conversation, hot.last_in_seq):
             seq, data, headers = found
             with continued(headers, conversation=conversation):
-                hot = await self._apply(conversation, hot, seq, data)
+                hot = await self._apply_or_stop(conversation, hot, seq, data)
         return hot
+
+    async def _apply_or_stop(self, conversation: str, hot: Hot, seq: int, data: bytes) -> Hot:
+        """`_apply`, or StuckError where trying again can't help."""
+        try:
+            return await self._apply(conversation, hot, seq, data)
+        except (TransientError, ConflictError):
+            raise
+        except Exception as error:
+            raise StuckError(hot, seq, data, error) from error
 
     async def _apply(self, conversation: str, hot: Hot, seq: int, data: bytes) -> Hot:
         try:
@@ -244,6 +283,11 @@ def _brings_words(state: Checkpoint | None, entry: Entry) -> bool:
 
 def _turn(state: Checkpoint) -> dict[str, Any]:
     return {"turn": state.turn.turn_id, "owner": state.owner} if state.turn else {"owner": state.owner}
+
+
+def _told(error: Exception) -> str:
+    """What may be told of an error: the text of one that nobody foresaw may hold a customer's words."""
+    return error.message if isinstance(error, ParleyError) else f"an unforeseen {type(error).__name__}"
 
 
 async def _quietly(sending: Awaitable[None] | None) -> None:

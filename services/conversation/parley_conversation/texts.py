@@ -10,6 +10,7 @@ REUSED = "Another message was sent under the same id before, so this one was not
 TOO_LATE = "I am carrying that out already and can't stop it halfway. I will tell you in a moment how it went."
 FIRST_THIS = "I will bring you there as soon as I have finished what I have begun."
 IN_DOUBT = "It is not known whether something that was begun has happened: look before anybody tries again."
+NO_ROOM = "Too many messages waited in this conversation when it was retried: retry it once they are answered."
 WANTS = {"escalation": "I would like to talk to a person."}
 _FAILURES = {
     "deadline": "I could not finish your answer in time. Please ask me again; I will look at what has been done.",

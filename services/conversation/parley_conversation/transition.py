@@ -85,9 +85,10 @@ def revoke(transition: Transition, reason: str, facts: Facts) -> None:
         transition.revokes = facts.deeds.seq if facts.deeds else None
 
 
-def set_aside(transition: Transition, code: str, reason: str, lines: list[Line], facts: Facts) -> None:
-    """Leave a dead letter about `lines`, for a person."""
-    state = transition.state
+def set_aside(
+    transition: Transition, code: str, reason: str, lines: list[Line], facts: Facts, turn: OpenTurn | None
+) -> None:
+    """Leave a dead letter about `lines`, for a person; `turn` is where it came to that."""
     transition.dead = DeadLetter(
         dead_id="d" + digest(facts.conversation, str(facts.seq)),
         conversation=facts.conversation,
@@ -95,8 +96,8 @@ def set_aside(transition: Transition, code: str, reason: str, lines: list[Line],
         reason=reason,
         at=facts.now,
         seq=facts.seq,
-        specialty=state.turn.specialty if state.turn else state.owner,
-        turn_id=state.turn.turn_id if state.turn else "",
+        specialty=turn.specialty if turn else transition.state.owner,
+        turn_id=turn.turn_id if turn else "",
         messages=lines,
     )
 

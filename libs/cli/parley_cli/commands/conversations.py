@@ -49,6 +49,7 @@ def retire(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(reply).decode())
     else:
         print(f"Conversation {args.id} is in the archive only; it comes back when its customer does.")
+        print("Not in the archive only: its dead letters and the ledger of its side effects.", file=sys.stderr)
     return 0
 
 

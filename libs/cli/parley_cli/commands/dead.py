@@ -20,6 +20,7 @@ from parley_mesh.jetstream import NatsBus
 from parley_proto import subjects
 from parley_proto.conversation import RetryRequested
 from parley_proto.envelope import decode, encode, now_ms, valid_id
+from parley_proto.errors import UNKNOWN_OUTCOME
 from parley_proto.specialist import DeadLetter
 
 _API_S = 5.0
@@ -34,8 +35,9 @@ def list_(args: argparse.Namespace) -> int:
         if args.json:
             print(msgspec.json.format(msgspec.json.encode(letters), indent=2).decode())
         elif letters:
-            rows = [(one.dead_id, _utc(one.at), one.conversation, one.specialty or "-", one.code) for one in letters]
-            print_table(("id", "since", "conversation", "specialty", "code"), rows)
+            print_table(
+                ("id", "since", "conversation", "specialty", "code", "reason"), [row_of(one) for one in letters]
+            )
         else:
             print("There are no dead letters.", file=sys.stderr)
 
@@ -52,30 +54,49 @@ def show(args: argparse.Namespace) -> int:
 
 
 def retry(args: argparse.Namespace) -> int:
-    """Have the customer's words answered after all. CommandError where there are none to answer."""
+    """Have the customer's words answered after all. CommandError where that can't or must not be."""
 
     async def work(client: Client) -> None:
         letter = await _get(client, args.id)
-        if not letter.messages:
-            raise CommandError(f"{args.id} holds no words of a customer to answer; look at it and drop it.")
+        if reason := why_no_retry(letter):
+            raise CommandError(reason)
         wish = RetryRequested(letter.dead_id, letter.messages, now_ms())
         # Its id makes a command that is repeated after a lost answer harmless.
         await NatsBus(client).append(subjects.conv(letter.conversation), encode(wish), msg_id=f"{letter.dead_id}-retry")
         await _purge(client, letter.dead_id)
-        print(f"{letter.conversation} is answering it again.", file=sys.stderr)
+        print(f"{letter.conversation} has it again; where it finds no room, it is set aside anew.", file=sys.stderr)
 
     return _with_client(args, work)
 
 
 def drop(args: argparse.Namespace) -> int:
-    """Forget a dead letter; what was said stays in the record."""
+    """Forget a dead letter; what was said stays in the record. Of an unknown outcome: a person has settled it."""
 
     async def work(client: Client) -> None:
         letter = await _get(client, args.id)
         await _purge(client, letter.dead_id)
-        print(f"{letter.dead_id} is dropped.", file=sys.stderr)
+        settled = " Whatever happened counts as settled by a person." if letter.code == UNKNOWN_OUTCOME else ""
+        print(f"{letter.dead_id} is dropped.{settled}", file=sys.stderr)
 
     return _with_client(args, work)
+
+
+def row_of(letter: DeadLetter) -> tuple[str, ...]:
+    """A dead letter as `parley dead list` shows it, on one line."""
+    reason = " ".join(letter.reason.split())
+    return letter.dead_id, _utc(letter.at), letter.conversation, letter.specialty or "-", letter.code, reason
+
+
+def why_no_retry(letter: DeadLetter) -> str:
+    """Why its words are not answered once more, '' where they may be."""
+    if letter.code == UNKNOWN_OUTCOME:
+        return (
+            f"{letter.dead_id} is about a side effect that may have happened, so it is not tried again: "
+            "find out whether it did, settle it with the customer, then drop it."
+        )
+    if not letter.messages:
+        return f"{letter.dead_id} holds no words of a customer to answer; look at it and drop it."
+    return ""
 
 
 def _with_client(args: argparse.Namespace, work: Callable[[Client], Awaitable[None]]) -> int:
