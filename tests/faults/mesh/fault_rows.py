@@ -1,140 +1,85 @@
-"""The faults of reliability.md that one machine can have: each strikes and heals, many times in a run."""
+"""The faults of reliability.md that one machine can have: each strikes and heals, many times in a run.
+
+Not here: clock jumps (they need a library under every process), slow disks and network namespaces.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import NamedTuple
 
+from fault_outside import (
+    MISBEHAVIOURS,
+    SLOW_READERS,
+    fill_disk,
+    garble_table,
+    misbehave,
+    never_read,
+    own_disk,
+    remove_table,
+    scripted_model,
+)
+from fault_row import NODE, SERVICE, Budget, Row, lasting
+from fault_strikes import (
+    AWAY_S,
+    PAST_ITS_LEASE_S,
+    SERVICES,
+    crash_loop,
+    everything,
+    kill_all,
+    kill_all_nodes,
+    kill_follower,
+    kill_leader,
+    kill_one,
+    kill_two,
+    pause,
+    pause_leader,
+    pause_majority,
+    postgres_away,
+    roll,
+    scale,
+    wrong_setting,
+)
 from fault_world import World
 
 from parley_testkit.bench import until
 from parley_testkit.history.load import Load
 
-# Longer than a pinned owner's lease (parley_mesh.topology.PIN_TIMEOUT_S) and a piece of work's (TURN_ACK_WAIT_S).
-PAST_ITS_LEASE_S = 5.0
-AWAY_S = 8.0
-SERVICES = (
-    "gateway",
-    "conversation",
-    "billing",
-    "technical",
-    "account",
-    "returns",
-    "escalation",
-    "rag",
-    "llm-gateway",
-    "archiver",
-    "backoffice",
-)
-Strike = Callable[[World], Awaitable[None]]
-
-
-class Row(NamedTuple):
-    """One fault. `strikes` is how often it strikes in a run."""
-
-    name: str
-    strike: Strike
-    strikes: int
-
-
-async def kill_one(service: str, world: World) -> None:
-    await world.kill(world.one_of(service))
-
-
-async def kill_all(service: str, world: World) -> None:
-    await world.kill(*world.mesh.instances(service))
-
-
-async def pause(service: str, world: World) -> None:
-    """Past its lease, so that another takes over, and then awake again, believing what it knew."""
-    with world.paused(world.one_of(service)):
-        await asyncio.sleep(PAST_ITS_LEASE_S)
-
-
-async def kill_leader(world: World) -> None:
-    await world.kill(await world.leader())
-
-
-async def kill_follower(world: World) -> None:
-    await world.kill(world.random.choice(await world.followers()))
-
-
-async def kill_two(world: World) -> None:
-    await world.kill(*(await world.followers()))
-
-
-async def kill_all_nodes(world: World) -> None:
-    await world.kill(*world.mesh.instances("nats"))
-
-
-async def pause_leader(world: World) -> None:
-    """As if it were cut off: it answers nobody, and later finds that others have gone on without it."""
-    with world.paused(await world.leader()):
-        await asyncio.sleep(AWAY_S)
-
-
-async def pause_majority(world: World) -> None:
-    """Nothing can be stored, so nothing may be accepted."""
-    with world.paused(*(await world.followers())):
-        await asyncio.sleep(AWAY_S)
-
-
-async def postgres_away(world: World) -> None:
-    """Answers go on, and the archive catches up afterwards."""
-    with world.paused("postgres"):
-        await asyncio.sleep(AWAY_S)
-
-
-async def roll(service: str, world: World) -> None:
-    """A rolling upgrade: every instance stops gracefully and starts again, one after the other."""
-    await world.command("restart", service)
-
-
-async def scale(world: World) -> None:
-    """Owners and workers come and go."""
-    more = world.random.choice(["conversation", "billing"])
-    await world.command("scale", f"{more}=3")
-    await world.command("scale", f"{more}=2")
-
-
-async def everything(world: World) -> None:
-    """Any of the others, and two at once."""
-    some = [partial(kill_one, service) for service in SERVICES] + [partial(pause, "conversation"), kill_follower]
-    await asyncio.gather(*(strike(world) for strike in world.random.sample(some, 2)))
-
-
-async def crash_loop(world: World) -> None:
-    """The same instance dies again and again, as soon as it is back."""
-    instance = world.one_of("billing")
-    for _ in range(3):
-        await world.kill(instance)
-
+_IN_ALL = ("gateway", "conversation", "billing", "rag", "llm-gateway")
+_LONG_S = 600.0
+# Answers go on without what is away, if more slowly: each search for knowledge is given some time.
+WHILE_IT_LASTS = Budget(AWAY_S, AWAY_S)
 
 ROWS = [
     *(Row(f"SIGKILL of one {service}", partial(kill_one, service), 10) for service in SERVICES),
-    *(
-        Row(f"SIGKILL of every {service}", partial(kill_all, service), 5)
-        for service in ("gateway", "conversation", "billing", "rag", "llm-gateway")
-    ),
-    Row("SIGSTOP of an owner past its lease, SIGCONT", partial(pause, "conversation"), 6),
-    Row("SIGSTOP of a specialist past its lease, SIGCONT", partial(pause, "billing"), 6),
-    Row("SIGSTOP of a gateway, SIGCONT", partial(pause, "gateway"), 4),
-    Row("SIGKILL of the log's leader", kill_leader, 8),
-    Row("SIGKILL of a follower", kill_follower, 8),
-    Row("SIGKILL of two of three nodes", kill_two, 4),
-    Row("SIGKILL of all three nodes", kill_all_nodes, 3),
-    Row("The leader cut off for 8 s", pause_leader, 4),
-    Row("Two of three nodes cut off for 8 s", pause_majority, 3),
-    Row("PostgreSQL away for 8 s", postgres_away, 3),
+    *(Row(f"SIGKILL of every {service}", partial(kill_all, service), 5) for service in _IN_ALL),
+    Row("SIGSTOP of an owner past its lease, SIGCONT", partial(pause, "conversation"), 6, lasting(PAST_ITS_LEASE_S)),
+    Row("SIGSTOP of a specialist past its lease, SIGCONT", partial(pause, "billing"), 6, lasting(PAST_ITS_LEASE_S)),
+    Row("SIGSTOP of a gateway, SIGCONT", partial(pause, "gateway"), 4, lasting(PAST_ITS_LEASE_S)),
+    Row("SIGKILL of the log's leader", kill_leader, 8, NODE),
+    Row("SIGKILL of a follower", kill_follower, 8, NODE),
+    Row("SIGKILL of two of three nodes", kill_two, 4, NODE),
+    Row("SIGKILL of all three nodes", kill_all_nodes, 3, NODE),
+    Row("The leader cut off for 8 s", pause_leader, 4, lasting(AWAY_S)),
+    Row("Two of three nodes cut off for 8 s", pause_majority, 3, lasting(AWAY_S)),
+    Row("PostgreSQL away for 8 s", partial(postgres_away, AWAY_S), 3),
     Row("Rolling restart of conversation", partial(roll, "conversation"), 4),
     Row("Rolling restart of billing", partial(roll, "billing"), 4),
     Row("Rolling restart of gateway", partial(roll, "gateway"), 3),
     Row("Scaling up and down", scale, 3),
     Row("A crash loop of billing", crash_loop, 3),
-    Row("Two of these at once", everything, 8),
+    Row("A wrong setting of billing for 8 s", wrong_setting, 3),
+    Row(f"{SLOW_READERS} clients that never read", never_read, 4),
+    Row("LanceDB's table gone for 8 s", remove_table, 3, WHILE_IT_LASTS),
+    Row("LanceDB's table garbled for 8 s", garble_table, 3, WHILE_IT_LASTS),
+    Row("Two of these at once", everything, 8, NODE),
+    *(
+        Row(f"A model provider that {does} for 8 s", partial(misbehave, does), 4, lasting(AWAY_S), scripted_model)
+        for does in MISBEHAVIOURS
+    ),
+    Row("One node's disk full for 8 s", fill_disk, 3, NODE, own_disk),
 ]
+LONG_ROWS = [Row("PostgreSQL away for 600 s", partial(postgres_away, _LONG_S), 1, SERVICE, stretch=7)]
 
 
 async def in_the_midst(world: World, count: int, load: Load) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import ceil
 
 import msgspec
+from fault_row import Budget
 
 from parley_testkit.history.pace import recovery
 from parley_testkit.history.reading import Numbered
@@ -30,6 +31,17 @@ def waits(history: Sequence[Numbered], strikes: Sequence[int]) -> Waits:
         [one.first_answer_s for one in found if one.first_answer_s is not None],
         [longest for at in strikes if (longest := _last_waiting(history, at))],
     )
+
+
+def kept(found: Waits, budget: Budget, strikes: int) -> bool:
+    """Whether customers were served again within `budget` after every strike, of which there has to be one.
+
+    After the very last one nobody may have had anything more to say; who was accepted has to be answered.
+    """
+    if not found.accept or len(found.accept) < strikes - 1 or len(found.answer) < len(found.accept):
+        return False
+    both = (found.accept, found.answer)
+    return all(percentile(one, 0.5) <= budget.p50 and percentile(one, 0.99) <= budget.p99 for one in both)
 
 
 def _last_waiting(history: Sequence[Numbered], at: int) -> float:

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from random import Random
 
 import msgspec
+import psutil
 
 from parley_cli.operator import connected
 from parley_proto import subjects
 from parley_testkit.bench import until
+from parley_testkit.fake_provider import FakeProvider
 from parley_testkit.mesh import CommandFailed, RunningMesh
 
 WELL_S = 90.0
@@ -26,11 +28,15 @@ UNLIMITED = {
 
 
 class World:
-    """`random` decides whom a fault strikes, so that a seed tells the whole schedule."""
+    """`random` decides whom a fault strikes, so that a seed tells the whole schedule.
+
+    `provider` is the model that the mesh talks to, where a row needs one that can be told to misbehave.
+    """
 
     def __init__(self, mesh: RunningMesh, random: Random) -> None:
         self.mesh = mesh
         self.random = random
+        self.provider: FakeProvider | None = None
 
     def one_of(self, service: str) -> str:
         """An instance of a service."""
@@ -43,10 +49,12 @@ class World:
 
     @contextmanager
     def paused(self, *instances: str) -> Iterator[None]:
-        """Stopped as by a debugger, a hypervisor or a very long garbage collection."""
-        pids = [self.mesh.pid(instance) for instance in instances]
+        """Stopped with all their processes, as by a debugger, a hypervisor or a very long garbage collection."""
+        pids = [pid for instance in instances for pid in _family(self.mesh.pid(instance))]
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            # One of PostgreSQL's may end just now.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
@@ -74,3 +82,8 @@ class World:
     async def followers(self) -> list[str]:
         leader = await self.leader()
         return sorted(set(self.mesh.instances("nats")) - {leader})
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that it has started, itself first, so that it starts no more."""
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]

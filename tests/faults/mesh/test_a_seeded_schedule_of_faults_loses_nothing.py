@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 import pytest
-from fault_rows import Row, kill_leader, kill_one, pause, roll
-from fault_runner import run
+from fault_row import Row, lasting
+from fault_runner import Size, run
+from fault_strikes import PAST_ITS_LEASE_S, kill_leader, kill_one, pause, roll
 from fault_world import UNLIMITED, World
 
 from parley_testkit.mesh import RunningMesh
 
 SEED = 20261127
-CUSTOMERS, TURNS = 16, 8
+SIZE = Size(16, 8, 0.5)
 SCHEDULE = ["conversation", "leader", "billing", "gateway", "rolling"]
 
 
@@ -40,7 +42,8 @@ async def test_nothing_is_lost_repeated_or_reordered_whoever_fails(three_nodes: 
             case service:
                 await kill_one(service, world)
 
-    result = await run(three_nodes, Row("schedule", next_one, len(SCHEDULE)), SEED, CUSTOMERS, TURNS)
+    row = Row("schedule", next_one, len(SCHEDULE), lasting(PAST_ITS_LEASE_S))
+    result = await run(World(three_nodes, Random(SEED)), row, SEED, SIZE)
     assert result.verdict.clean, result.verdict.violations
-    assert result.verdict.accepted >= CUSTOMERS * TURNS and result.verdict.effects >= CUSTOMERS // 2
-    assert result.strikes >= 2
+    assert result.verdict.accepted >= SIZE.customers * SIZE.turns and result.work.effects >= SIZE.customers
+    assert result.strikes >= 2 and not result.trouble

@@ -6,26 +6,44 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from random import Random
+from typing import NamedTuple
 
 from parley_cli.client import Answer, Conversation, Door, DoorRefusedError, InputRefusedError
 from parley_testkit.history.recorder import Recorder
-from parley_testkit.history.scripts import Act, Ask, ClickTwice, Move
+from parley_testkit.history.scripts import CHANGES, REFUND, Act, Ask, Change, ClickTwice, Move
 from parley_testkit.history.witness import Witness
+
+
+class Thought(NamedTuple):
+    """How long a customer thinks before each move: `mean_s` on average, exponentially, as `random` says."""
+
+    random: Random
+    mean_s: float
+
+    @property
+    def seconds(self) -> float:
+        return self.random.expovariate(1 / self.mean_s) if self.mean_s else 0.0
 
 
 class Customer:
     """Has one conversation, at times on several devices. After `answer_s` without an answer it goes on."""
 
-    def __init__(self, through: Door, recorder: Recorder, script: Sequence[Move], answer_s: float) -> None:
+    def __init__(
+        self, through: Door, recorder: Recorder, script: Sequence[Move], answer_s: float, thought: Thought | None = None
+    ) -> None:
         self.witness = Witness(recorder)
         self._door = through
         self._script = script
         self._answer_s = answer_s
+        self._thought = thought
 
     async def talk(self) -> None:
         """Play the script. DoorRefusedError when the gateway will never let us in."""
         async with Conversation(self._door, wire=self.witness) as device:
             for move in self._script:
+                if self._thought:
+                    await asyncio.sleep(self._thought.seconds)
                 await self._play(device, move)
 
     async def wait(self, timeout_s: float) -> bool:
@@ -59,10 +77,21 @@ class Customer:
                 await self._together(device, [(text, _new_id()) for text in texts])
             case ClickTwice(text):
                 await self._together(device, [(text, _new_id())] * 2)
-            case Act():
-                answer = await self._say(device, move.complaint, _new_id())
-                agreed = answer is not None and answer.kind == "offer"
-                await self._say(device, move.consent if agreed else move.otherwise, _new_id())
+            case Change(what, consent):
+                new = _new_value(what)
+                await self._request(device, CHANGES[what].format(new=new), new, consent, "")
+            case Act(complaint, consent, otherwise):
+                await self._request(device, complaint, REFUND, consent, otherwise)
+
+    async def _request(self, device: Conversation, wish: str, about: str, consent: str, otherwise: str) -> None:
+        """Agree to an offer that speaks `about` the wish, and say `otherwise`, if anything, where there is none.
+
+        Who agrees to anything has the same device restarted twice, which the checker takes for a repeated effect.
+        """
+        answer = await self._say(device, wish, _new_id())
+        offered = answer is not None and answer.kind == "offer" and about in answer.text
+        if reply := consent if offered else otherwise:
+            await self._say(device, reply, _new_id())
 
     async def _together(self, device: Conversation, messages: list[tuple[str, str]]) -> None:
         (text, name), *others = messages
@@ -87,6 +116,11 @@ class Customer:
             # The witness has seen the refusal.
             return None
         return None
+
+
+def _new_value(what: str) -> str:
+    """Never the same twice, in whatever run: the checker takes a second one like it for a repeated effect."""
+    return f"{secrets.token_hex(8)}@example.com" if what == "email" else f"+44 7{secrets.randbelow(10**9):09}"
 
 
 def _new_id() -> str:

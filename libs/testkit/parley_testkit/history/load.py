@@ -11,7 +11,7 @@ from random import Random
 
 from parley_cli.client import door
 from parley_testkit.bench import until
-from parley_testkit.history.customer import Customer
+from parley_testkit.history.customer import Customer, Thought
 from parley_testkit.history.recorder import Recorder
 from parley_testkit.history.scripts import script
 from parley_testkit.history.server import record_commits
@@ -25,7 +25,8 @@ Fault = Callable[["Load"], Awaitable[None]]
 
 
 class Load:
-    """`customers` with `turns` moves each and then a side effect; what they say follows from `seed`.
+    """`customers` with `turns` moves each and then a side effect; what they say follows from `seed`, and so does how
+    long they think before each move, `think_s` on average: with 0 they are as fast as the mesh and measure its queue.
 
     `talking` is how many have not said all yet. `answer_s` is how long a customer waits for an answer before going on,
     `drain_s` how long all wait at the end for what is still to be answered: once while the fault may last, once when
@@ -39,12 +40,14 @@ class Load:
         turns: int,
         seed: int,
         *,
+        think_s: float = 0.0,
         answer_s: float = 60.0,
         drain_s: float = 120.0,
     ) -> None:
         self.path = mesh.folder / f"history-{seed}-{secrets.token_hex(4)}.jsonl"
         self._mesh = mesh
         self._scripts = [script(turns, Random(f"{seed}/{number}")) for number in range(customers)]
+        self._thoughts = [Thought(Random(f"{seed}/{number}/thought"), think_s) for number in range(customers)]
         self._answer_s = answer_s
         self._drain_s = drain_s
         self._customers: list[Customer] = []
@@ -69,8 +72,12 @@ class Load:
         The path of the history: whether all was answered, it says itself.
         """
         with Recorder(self.path) as recorder:
-            async with door(self._mesh.url) as through:
-                self._customers = [Customer(through, recorder, one, self._answer_s) for one in self._scripts]
+            # Through every gateway: who loses one goes to the next, as behind a load balancer.
+            async with door(",".join(self._mesh.state.urls)) as through:
+                self._customers = [
+                    Customer(through, recorder, said, self._answer_s, thought)
+                    for said, thought in zip(self._scripts, self._thoughts, strict=True)
+                ]
                 async with asyncio.TaskGroup() as tasks:
                     for customer in self._customers:
                         tasks.create_task(self._converse(customer))
