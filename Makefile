@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-annotate --no-header
 ALONE := ^\# Without what they declare
 
-.PHONY: help up down test check faults lock clean
+.PHONY: help up down test check faults load bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is to make
@@ -23,8 +23,14 @@ test: check ## Run the checks and all tests: TESTS="tests/unit" for some
 	@$(BIN)/python -m pytest $(TESTS)
 
 faults: $(INSTALLED) ## Strike a mesh with every fault and write tests/faults/RESULTS.md: FAULTS="--row leader"
-	@$(BIN)/python tests/faults/mesh/fault_runner.py --out tests/faults/RESULTS.md $(FAULTS)
-	@PARLEY_FAULT_KILLS=100 PARLEY_MODEL_STEPS=10000 $(BIN)/python -m pytest -n 0 tests/faults tests/model
+	@$(BIN)/python tests/faults/mesh/fault_runner.py --out tests/faults/RESULTS.md --model 10000 $(FAULTS)
+	@PARLEY_FAULT_KILLS=100 $(BIN)/python -m pytest -n 0 tests/faults
+
+load: $(INSTALLED) ## Put a mesh of its own under load for two minutes: ARGS="--profile saturation --seconds 30"
+	@$(BIN)/python loadtest/load.py $(ARGS)
+
+bench: $(INSTALLED) ## Measure what Parley promises and write loadtest/RESULTS.md: ARGS="--quick"
+	@$(BIN)/python loadtest/bench.py $(ARGS)
 
 check: $(INSTALLED) ## Lint and type-check
 	@$(BIN)/ruff check .

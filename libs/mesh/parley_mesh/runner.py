@@ -14,7 +14,7 @@ import uvloop
 from nats.aio.client import Client
 from nats.micro.service import Service as MicroService
 
-from parley_mesh import telemetry
+from parley_mesh import looplag, telemetry
 from parley_mesh.bus import Bus
 from parley_mesh.connection import connect
 from parley_mesh.endpoints import Endpoint, announce, version_of
@@ -120,6 +120,7 @@ class Life:
 
     async def run(self, settings: S, build: Build[S]) -> None:
         self._listen_to_signals()
+        looplag.watch()
         self._client = await connect(self._settings, self._name, self._stopping)
         heart = Heart(self._client, self._name, self._instance, self._reason)
         heart.start()

@@ -1,0 +1,79 @@
+"""Measures what Parley promises, row by row, and writes loadtest/RESULTS.md.
+
+.venv/bin/python loadtest/bench.py --quick           all rows in sizes that take minutes
+.venv/bin/python loadtest/bench.py --rows steady,burst
+Each row is one or more runs of load.py, each with a mesh of its own; its JSON and its page stay in loadtest/out/bench.
+A row that was not asked for keeps the figures of its last run of the same size. `--peers` runs loadtest/peers beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from generator import options, results, rows, run
+from generator.rows import Run
+
+HERE = Path(__file__).parent
+OUT = HERE / "out" / "bench"
+RESULTS = HERE / "RESULTS.md"
+_NO_PEERS = "Not run; `loadtest/peers/run.py` does."
+
+
+def main() -> None:
+    asked = _arguments()
+    wanted = [name.strip() for name in asked.rows.split(",") if name.strip()]
+    done: dict[str, dict[str, Any]] = {}
+    settings: dict[str, str] = {}
+    for one in rows.runs():
+        folder = OUT / ("quick" if asked.quick else "full") / one.name
+        if not wanted or any(one.name.split("-")[0] == name or one.name == name for name in wanted):
+            _run(one, rows.arguments(one, done, quick=asked.quick) + asked.more.split(), folder)
+        if (folder / "latest.json").is_file():
+            done[one.name] = msgspec.json.decode((folder / "latest.json").read_bytes())
+            settings[one.name] = (folder / "arguments").read_text().strip()
+    peers = _peers(asked.quick) if asked.peers else _NO_PEERS
+    about = {name: value for name, value in run.about(options.parse([])).items() if name != "settings"}
+    checks = rows.checks(done)
+    Path(asked.out).write_text(results.markdown(checks, about, settings, peers, quick=asked.quick), "utf-8")
+    print(Path(asked.out).read_text("utf-8"))
+    sys.exit(1 if any(check.holds is False for check in checks) and not asked.quick else 0)
+
+
+def _run(one: Run, arguments: list[str], folder: Path) -> None:
+    """One call of load.py. Its exit code says whether anything was lost, and the table does too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"== {one.name}: load.py {' '.join(arguments)}", file=sys.stderr, flush=True)
+    (folder / "latest.json").unlink(missing_ok=True)
+    (folder / "arguments").write_text(" ".join(arguments) + "\n")
+    command = [sys.executable, str(HERE / "load.py"), *arguments, "--out", str(folder)]
+    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+        print(f"== {one.name} has failed or lost something", file=sys.stderr, flush=True)
+
+
+def _peers(quick: bool) -> str:
+    """The peers' own table, beside what Parley has just done at saturation and alone."""
+    folder = OUT / ("quick" if quick else "full")
+    given = [f"--parley-json={folder}/saturation/latest.json", f"--parley-single-json={folder}/single/latest.json"]
+    script = HERE / "peers" / "run.py"
+    if subprocess.run([sys.executable, str(script), *given], stdout=subprocess.DEVNULL).returncode:
+        return "loadtest/peers/run.py has failed."
+    return (HERE / "out" / "peers.md").read_text("utf-8")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes: minutes instead of hours")
+    parser.add_argument("--rows", default="", help="which runs, with commas between; all without")
+    parser.add_argument("--peers", action="store_true", help="run loadtest/peers as well")
+    parser.add_argument("--more", default="", help="further arguments for every run of load.py")
+    parser.add_argument("--out", default=str(RESULTS), metavar="FILE")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

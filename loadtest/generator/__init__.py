@@ -1,0 +1,1 @@
+"""The load of a whole mesh: customers on a schedule over real sockets, and what it costs to serve them."""
