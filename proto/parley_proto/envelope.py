@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -51,6 +52,19 @@ def decode(data: bytes, kind: Any) -> Any:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PermanentError(f"The message can't be read: {error}.", code="malformed") from error
+
+
+def deadline_of(headers: Mapping[str, str], own: int) -> int:
+    """Until when what a message asks for is wanted, milliseconds since 1970: the earlier of `own` and its header.
+
+    PermanentError for a header that is no such number.
+    """
+    given = headers.get(DEADLINE, "")
+    if not given:
+        return own
+    if not given.isascii() or not given.isdigit():
+        raise PermanentError(f"{DEADLINE} must be milliseconds since 1970.", code="bad_header")
+    return min(own, int(given[:16]))
 
 
 def now_ms() -> int:

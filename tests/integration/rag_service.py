@@ -36,10 +36,10 @@ class Rag:
         self.service = service
         self._answers = {endpoint.subject: endpoint.answer for endpoint in service.endpoints}
 
-    async def ask(self, subject: str, data: bytes) -> bytes:
+    async def ask(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> bytes:
         answer = self._answers[subject]
         assert answer
-        return await answer(data, {})
+        return await answer(data, headers or {})
 
     async def search(self, query: str, **fields: object) -> list[Passage]:
         request = SearchRequest(query, **fields)  # type: ignore[arg-type]

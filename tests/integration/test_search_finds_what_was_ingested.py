@@ -5,7 +5,10 @@ import asyncio
 import pytest
 from rag_service import Rag, Start, words
 
-from parley_proto.rag import Document
+from parley_proto import subjects
+from parley_proto.envelope import DEADLINE, encode, now_ms
+from parley_proto.errors import PermanentError, TransientError
+from parley_proto.rag import Document, SearchRequest
 
 pytest_plugins = ("rag_fixtures",)
 
@@ -115,6 +118,16 @@ async def test_a_long_section_is_found_by_a_detail_in_its_middle_and_shown_aroun
     await rag.ingest(Document("long", "Handbook", f"## All\n{filler}\n{detail}\n{filler}"))
     best = (await rag.search("which animal unlocks the secret menu of the television"))[0]
     assert detail in best.text and 80 < len(best.text.split()) <= 160
+
+
+async def test_whoever_waits_no_longer_is_not_searched_for(rag: Rag) -> None:
+    await rag.ingest(*ALL)
+    question = encode(SearchRequest("how long does a refund to a card take"))
+    await rag.ask(subjects.RAG_SEARCH, question, {DEADLINE: str(now_ms() + 10_000)})
+    with pytest.raises(TransientError, match="waits for it no longer"):
+        await rag.ask(subjects.RAG_SEARCH, question, {DEADLINE: str(now_ms() - 1)})
+    with pytest.raises(PermanentError, match="milliseconds since 1970"):
+        await rag.ask(subjects.RAG_SEARCH, question, {DEADLINE: "soon"})
 
 
 async def test_knowledge_stays_over_a_restart(start: Start) -> None:

@@ -27,6 +27,7 @@ def test_a_question_that_stands_by_itself_trusts_its_history_less_than_one_that_
     part = probes("and where is that?", ["I want to return my shoes"])[1]
     assert whole.handicap > 0 > part.handicap
     assert whole.doubt > part.doubt == 0
+    assert whole.spare and not part.spare
 
 
 @pytest.mark.parametrize("query", ["how do I do that?", "why", "and then?", "can you cancel it", "is it free"])

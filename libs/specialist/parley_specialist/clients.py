@@ -133,8 +133,10 @@ class Knowledge:
         try:
             async for attempt in patient(self._timeout_s):
                 with attempt:
+                    until = now_ms() + round(SEARCH_ONCE_S * 1000)
+                    headers = inject() | {DEADLINE: str(until)}
                     data = await self._bus.request(
-                        subjects.RAG_SEARCH, request, timeout=SEARCH_ONCE_S, headers=inject()
+                        subjects.RAG_SEARCH, request, timeout=SEARCH_ONCE_S, headers=headers
                     )
             reply: SearchReply = decode(data, SearchReply)
         except ParleyError as error:

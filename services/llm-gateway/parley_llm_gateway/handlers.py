@@ -9,8 +9,7 @@ import msgspec
 
 from parley_llm_gateway.completions import Completions
 from parley_mesh.bus import Answerer, Listener, Streamer
-from parley_proto.envelope import DEADLINE, decode, encode
-from parley_proto.errors import PermanentError
+from parley_proto.envelope import deadline_of, decode, encode
 from parley_proto.llm import CompletionRequest, VectorsRequest
 
 
@@ -19,7 +18,7 @@ def completing(completions: Completions) -> Streamer:
 
     async def complete(data: bytes, headers: dict[str, str]) -> AsyncIterator[bytes]:
         request: CompletionRequest = decode(data, CompletionRequest)
-        request = msgspec.structs.replace(request, deadline_at=_deadline(headers, request.deadline_at))
+        request = msgspec.structs.replace(request, deadline_at=deadline_of(headers, request.deadline_at))
         async with aclosing(completions.events(request)) as events:
             async for event in events:
                 yield encode(event)
@@ -32,7 +31,7 @@ def embedding(completions: Completions) -> Answerer:
 
     async def embed(data: bytes, headers: dict[str, str]) -> bytes:
         request: VectorsRequest = decode(data, VectorsRequest)
-        request = msgspec.structs.replace(request, deadline_at=_deadline(headers, request.deadline_at))
+        request = msgspec.structs.replace(request, deadline_at=deadline_of(headers, request.deadline_at))
         return encode(await completions.vectors(request))
 
     return embed
@@ -45,13 +44,3 @@ def naming(tell: Callable[[str], None]) -> Listener:
         tell(subject.rpartition(".")[2])
 
     return hear
-
-
-def _deadline(headers: dict[str, str], own: int) -> int:
-    """The earlier of the two: the header's holds for everything that is done for one message."""
-    given = headers.get(DEADLINE, "")
-    if not given:
-        return own
-    if not given.isascii() or not given.isdigit():
-        raise PermanentError(f"{DEADLINE} must be milliseconds since 1970.", code="bad_header")
-    return min(own, int(given[:16]))

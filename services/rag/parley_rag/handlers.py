@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from parley_proto.envelope import decode, encode
+from parley_proto.envelope import deadline_of, decode, encode, now_ms
 from parley_proto.errors import ParleyError, TransientError
 from parley_proto.rag import (
     EmbedReply,
@@ -29,9 +29,14 @@ class Handlers:
         self._encoder = encoder
         self._not_read_yet = not_read_yet
 
-    async def search(self, data: bytes, _headers: dict[str, str]) -> bytes:
+    async def search(self, data: bytes, headers: dict[str, str]) -> bytes:
+        """TransientError `late` for one whose asker has gone: under load its place belongs to who still waits."""
         request: SearchRequest = decode(data, SearchRequest)
         check_search(request)
+        asked_at = now_ms()
+        if deadline_of(headers, asked_at + 1) <= asked_at:
+            metrics.SEARCHES.labels(request.mode, "late").inc()
+            raise TransientError("Whoever asked this waits for it no longer.", code="late")
         try:
             with metrics.SEARCH_SECONDS.time():
                 passages = await self._search(request)

@@ -16,7 +16,7 @@ from parley_rag import metrics
 from parley_rag.adapters import Known, Row, Store
 from parley_rag.answers import Answers
 from parley_rag.chunking import Sizes, chunks
-from parley_rag.domain import Found, Mode, best_passages
+from parley_rag.domain import Found, Mode, answered, best_passages, ranked
 from parley_rag.embedding import Encoder
 from parley_rag.parts import whole_of
 from parley_rag.queries import QueryWorkers
@@ -121,12 +121,19 @@ class Knowledge:
         """What each way to look up a checked request finds in its scope, unranked and nothing held back."""
         scope = scope or _scope(request)
         ways = probes(request.query, request.history)
+        found = await self._looked_up([way for way in ways if not way.spare], request.mode, scope)
+        spare = [way for way in ways if way.spare]
+        if spare and not answered(ranked(found, request.mode), self._floor):
+            found += await self._looked_up(spare, request.mode, scope)
+        return found
+
+    async def _looked_up(self, ways: Sequence[Probe], mode: Mode, scope: Scope) -> list[Found]:
         with tracer().start_as_current_span("rag.embed.query"):
             vectors = await self._encoder.vectors([way.meaning for way in ways])
         with tracer().start_as_current_span("rag.table"):
             pairs = list(zip(ways, vectors, strict=True))
             return await self._workers.run(
-                lambda: asyncio.gather(*(self._look_up(request.mode, way, vector, scope) for way, vector in pairs))
+                lambda: asyncio.gather(*(self._look_up(mode, way, vector, scope) for way, vector in pairs))
             )
 
     async def _look_up(self, mode: Mode, way: Probe, vector: bytes, scope: Scope) -> Found:

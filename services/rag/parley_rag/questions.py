@@ -1,4 +1,4 @@
-"""A question as it is looked up: by itself, and together with the customer's last turns. Pure."""
+"""A question as it is looked up: by itself, and where that is not enough with the customer's last turns. Pure."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ class Probe(msgspec.Struct, frozen=True):
 
     `terms` counts the different words.
     `handicap` is taken off the scores of what it finds, `doubt` off its similarity where that is held to the floor.
+    A `spare` one is looked up only where the others have found no answer: it costs most of a search, as no cache knows
+    what was said before together with what is asked now.
     """
 
     meaning: str
@@ -48,6 +50,7 @@ class Probe(msgspec.Struct, frozen=True):
     terms: int
     handicap: float = 0.0
     doubt: float = 0.0
+    spare: bool = False
 
 
 def probes(query: str, history: Sequence[str]) -> list[Probe]:
@@ -61,8 +64,9 @@ def probes(query: str, history: Sequence[str]) -> list[Probe]:
     if not turns:
         return [alone]
     joined = "\n".join([*turns, query])
-    handicap, doubt = (-_FOLLOW_UP_BONUS, 0.0) if follows_up(query) else (_RANK_HANDICAP, _DOUBT)
-    return [alone, Probe(joined, _searched(joined), _terms(joined), handicap, doubt)]
+    by_itself = not follows_up(query)
+    handicap, doubt = (_RANK_HANDICAP, _DOUBT) if by_itself else (-_FOLLOW_UP_BONUS, 0.0)
+    return [alone, Probe(joined, _searched(joined), _terms(joined), handicap, doubt, by_itself)]
 
 
 def follows_up(query: str) -> bool:
