@@ -33,6 +33,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
 def copies(mesh: RunningMesh, *options: str) -> tuple[int, dict[str, dict[str, object]]]:
     """The exit code of `parley scrub` and what it says of each stream."""
     done = mesh.run("scrub", *options, "--json", timeout=110)
+    assert done.stdout, done.stderr
     return done.returncode, {found["stream"]: found for found in json.loads(done.stdout)}
 
 
