@@ -36,7 +36,7 @@ def main() -> None:
         if (folder / "latest.json").is_file():
             done[one.name] = msgspec.json.decode((folder / "latest.json").read_bytes())
             settings[one.name] = (folder / "arguments").read_text().strip()
-    peers = _peers(asked.quick) if asked.peers else _NO_PEERS
+    peers = _peers() if asked.peers else _NO_PEERS
     about = {name: value for name, value in run.about(options.parse([])).items() if name != "settings"}
     checks = rows.checks(done)
     Path(asked.out).write_text(results.markdown(checks, about, settings, peers, quick=asked.quick), "utf-8")
@@ -55,12 +55,10 @@ def _run(one: Run, arguments: list[str], folder: Path) -> None:
         print(f"== {one.name} has failed or lost something", file=sys.stderr, flush=True)
 
 
-def _peers(quick: bool) -> str:
-    """The peers' own table, beside what Parley has just done at saturation and alone."""
-    folder = OUT / ("quick" if quick else "full")
-    given = [f"--parley-json={folder}/saturation/latest.json", f"--parley-single-json={folder}/single/latest.json"]
+def _peers() -> str:
+    """The peers' own table, with Parley at their work, a handoff a turn, in the same run."""
     script = HERE / "peers" / "run.py"
-    if subprocess.run([sys.executable, str(script), *given], stdout=subprocess.DEVNULL).returncode:
+    if subprocess.run([sys.executable, str(script)], stdout=subprocess.DEVNULL).returncode:
         return "loadtest/peers/run.py has failed."
     return (HERE / "out" / "peers.md").read_text("utf-8")
 

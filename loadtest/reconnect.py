@@ -282,7 +282,7 @@ def spread(seconds: Iterable[float]) -> dict[str, float]:
     ordered = sorted(seconds)
     if not ordered:
         return {}
-    places = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+    places = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
     return {name: round(ordered[min(int(part * len(ordered)), len(ordered) - 1)], 2) for name, part in places.items()}
 
 
