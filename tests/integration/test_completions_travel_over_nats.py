@@ -32,8 +32,6 @@ async def living(server: NatsServer, settings: Settings, instances: int = 1) -> 
         mesh = Mesh("llm-gateway", server.settings("llm-gateway"), NatsBus(client), client, f"llm-{number}")
         service = await build(settings, mesh)
         micros.append(await announce(mesh, service, 0))
-        # nats-py writes the PING of a flush before the subscriptions that wait: only a second one comes after them.
-        await client.flush()
         await client.flush()
         services.append(service)
     try:

@@ -17,11 +17,17 @@ _UNTAKEN_MS = 5000
 
 
 class _Client(Client):
-    """Keeps what is published in the moment between the end of a connection and its being noticed.
+    """nats-py 2.16, where what was said counts as said (both tried).
 
-    nats-py 2.16 lets uvloop's RuntimeError about the closed socket out of `publish` then, although the message waits
-    in its buffer and goes out with the next connection: a task that did not expect it was over for good (tried).
+    It lets uvloop's RuntimeError about a socket out of `publish` in the moment between the end of a connection and its
+    being noticed, although the message waits in its buffer and goes out with the next connection: a task that did not
+    expect it was over for good. And `flush` writes its PING past what waits in that buffer, so that a subscription was
+    not yet there when it returned.
     """
+
+    async def flush(self, timeout: int = 10) -> None:
+        await self._flush_pending(force_flush=True)
+        await super().flush(timeout)
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         try:
