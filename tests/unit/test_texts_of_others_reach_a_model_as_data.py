@@ -86,6 +86,7 @@ def test_numbers_that_open_money_are_masked(text: str, told: str) -> None:
         "0000 0000 0000 0000",
         "£49.90, 100001 100002",
         "tracking AB123456789012345GB",
+        "reference ab12 3456 7890 1234 İ9",
     ],
 )
 def test_other_numbers_stay(text: str) -> None:

@@ -1,13 +1,13 @@
 """Addresses in a streamed answer: those of allowed hosts stay, of any other only a mark. Pure.
 
-One character at a time, so that how a text is cut into deltas can't matter. Ordinary words are never held back; what
-may become an address is, until its word ends.
+How a text is cut into deltas does not matter. Ordinary words are never held back; what may become an address is, until
+its word ends.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 REMOVED = "…"
 _LONGEST = 2000
@@ -34,6 +34,7 @@ _MAY_BECOME = re.compile(
 )
 # Without one of these there is no address; looking for them costs nothing.
 _SIGN = re.compile(r"[:/\\?#%&]|www\.", re.IGNORECASE)
+_INNER = re.compile("[A-Za-z0-9]+")
 _TAIL = re.compile(r"[.,;:!?'*_~…]*\Z")
 _SAFE = re.compile(r"https://([a-z0-9.-]{1,253})(?::443)?(?:[/?#][a-z0-9._~/?#!$&+,;=:@%'*-]*)?", re.IGNORECASE)
 
@@ -59,11 +60,17 @@ class Addresses:
         self._held = ""
         self._certain = False
 
-    def feed(self, pieces: Iterable[str]) -> str:
+    def feed(self, pieces: Sequence[str]) -> str:
         """What can be shown by now."""
         for piece in pieces:
-            for char in piece:
-                self._step(char)
+            at = 0
+            while at < len(piece):
+                inner = _INNER.match(piece, at) if self._is_inside() else None
+                if inner:
+                    self._show(inner[0])
+                else:
+                    self._step(piece[at])
+                at = inner.end() if inner else at + 1
         return self._taken()
 
     def kept(self, piece: str) -> str:
@@ -91,11 +98,14 @@ class Addresses:
         else:
             self._weigh(char)
 
+    def _is_inside(self) -> bool:
+        """Whether what comes next stands inside of a word that is shown already: no scheme and no host begins there."""
+        before = self._said[-1:]
+        return not self._held and before.isascii() and before.isalnum()
+
     def _weigh(self, char: str) -> None:
         """Hold back `char` where the word is an address by now, or may become one."""
-        before = self._said[-1:]
-        if not self._held and char.isalnum() and before.isascii() and before.isalnum():
-            # Inside of a word that is shown already, no scheme and no host begins.
+        if char.isalnum() and self._is_inside():
             self._show(char)
             return
         self._held += char

@@ -1,6 +1,6 @@
 """Instructions stay with us: an answer ends where it begins to recite a sentence of them. Pure.
 
-One character at a time. Words are held back only while they are the beginning of such a sentence.
+Words are held back only while they are the beginning of such a sentence.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ _FEWEST_WORDS = 9
 _BLOCK = re.compile(r"\n\s*\n|\n\s*(?=(?:[-*#]|\d+[.)])\s)")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"\w+")
+_PIECE = re.compile(r"(\w+)|\W+")
 _END = ""
 Trie = dict[str, Any]
 
@@ -50,9 +51,9 @@ class Confidential:
 
     def feed(self, text: str) -> str:
         """What can be shown by now."""
-        for char in text:
+        for piece in _PIECE.finditer(text):
             if not self._over:
-                self._step(char)
+                self._step(piece[0], of_a_word=piece[1] is not None)
         return self._taken()
 
     def end(self) -> str:
@@ -66,21 +67,21 @@ class Confidential:
         shown, self._out = "".join(self._out), []
         return shown
 
-    def _step(self, char: str) -> None:
-        if _WORD.match(char):
-            self._held += char
-            self._word += char.casefold()
+    def _step(self, piece: str, *, of_a_word: bool) -> None:
+        if of_a_word:
+            self._held += piece
+            self._word += piece.casefold()
             if not self._begun and self._word not in self._secrets.beginnings:
                 self._release(len(self._held))
         else:
             self._end_word()
-            self._pass(char)
+            self._pass(piece)
 
-    def _pass(self, char: str) -> None:
+    def _pass(self, gap: str) -> None:
         """What stands between words is held back only inside of what may become a sentence."""
         if self._over:
             return
-        self._held += char
+        self._held += gap
         if not self._begun:
             self._release(len(self._held))
 

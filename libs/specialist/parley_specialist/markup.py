@@ -1,8 +1,8 @@
 """Links, images and tags of a streamed answer: their words stay, what they point at only where it is allowed. Pure.
 
-One character at a time, so that how a text is cut into deltas can't matter. Whatever a reader takes for Markdown or
-HTML: in what comes out, no `]` is followed by `(`, no definition of a link begins a line, and no `<` begins a tag,
-except in the links that were checked whole.
+One character at a time, or a run of those that can't be markup, so that how a text is cut into deltas does not matter.
+Whatever a reader takes for Markdown or HTML: in what comes out, no `]` is followed by `(`, no definition of a link
+begins a line, and no `<` begins a tag, except in the links that were checked whole.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _LONGEST_LABEL = 400
 _LONGEST_TARGET = 1000
 _LONGEST_TAG = 1000
 _DEEPEST = 4
+_PLAIN = re.compile(r"[^!\[\]<\n]+")
 _AUTOLINK = re.compile(r"[a-z][a-z0-9+.-]{1,31}:\S*|\S+@\S+", re.IGNORECASE)
 # No address can be made of these: '[1](see below)' is a mark and a remark.
 _REMARK = re.compile(r"(?:[^\W_]|[ ,;'’-]|\.(?!\w))*")
@@ -61,8 +62,7 @@ class Markup:
 
     def feed(self, text: str) -> list[str]:
         """The pieces that are certain by now."""
-        for char in text:
-            self._state(char)
+        self._read(text)
         return self._taken()
 
     def end(self) -> list[str]:
@@ -72,6 +72,16 @@ class Markup:
         while self._labels:
             self._spill()
         return self._taken()
+
+    def _read(self, text: str) -> None:
+        at = 0
+        while at < len(text):
+            plain = _PLAIN.match(text, at) if self._state == self._text and not self._labels else None
+            if plain:
+                self._put(plain[0])
+            else:
+                self._state(text[at])
+            at = plain.end() if plain else at + 1
 
     def _taken(self) -> list[str]:
         pieces, self._out.pieces = self._out.pieces, []
@@ -135,7 +145,7 @@ class Markup:
         if char == ">":
             self._state, tag = self._text, self._held
             if _AUTOLINK.fullmatch(tag):
-                self._again(tag)
+                self._read(tag)
         elif char == "<" or len(self._held) >= _LONGEST_TAG:
             self._open_up()
             self._state(char)
@@ -152,14 +162,10 @@ class Markup:
             self._literally(self._labels.pop())
         elif state == self._target:
             self._literally(self._labels.pop())
-            self._again("(" + held)
+            self._read("(" + held)
         else:
             self._put("<")
-            self._again(held if state == self._tag else "")
-
-    def _again(self, text: str) -> None:
-        for char in text:
-            self._state(char)
+            self._read(held if state == self._tag else "")
 
     def _begin(self, *, image: bool) -> None:
         if len(self._labels) >= _DEEPEST:
@@ -190,7 +196,7 @@ class Markup:
             self._put(Kept(f"{'!' if label.image else ''}[{self._clean(label.text)}]({address})"))
         elif _REMARK.fullmatch(target):
             self._literally(label)
-            self._again(f"({target})")
+            self._read(f"({target})")
         elif label.text.isdecimal() and not label.image:
             # The mark of a citation stays one.
             self._literally(label)
@@ -209,7 +215,7 @@ class Markup:
                 self._spill()
         elif piece == "\n":
             self._in_prose = False
-        elif piece[-1].isalpha():
+        elif not isinstance(piece, Kept) and any(map(str.isalpha, piece)):
             self._in_prose = True
 
 

@@ -48,7 +48,7 @@ class Shown:
         return shown + self._confidential.end()
 
     def _through(self, pieces: list[str]) -> str:
-        found = [self._addresses.kept(one) if isinstance(one, Kept) else self._addresses.feed(one) for one in pieces]
+        found = [self._addresses.kept(one) if isinstance(one, Kept) else self._addresses.feed([one]) for one in pieces]
         return self._confidential.feed("".join(found))
 
 
@@ -67,4 +67,4 @@ def visible(text: str) -> str:
 
 def _unlinked(label: str, hosts: frozenset[str]) -> str:
     words = Addresses(hosts)
-    return words.feed(label) + words.end()
+    return words.feed([label]) + words.end()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
-from parley_proto.envelope import encode
 from parley_proto.rag import Passage, SearchRequest
 from parley_rag import metrics
+from parley_rag.domain import Mode
+from parley_rag.questions import Probe
+from parley_rag.requests import Scope
 
-Key = tuple[int, int, bytes]
+Key = tuple[int, Scope, Mode, int, tuple[Probe, ...]]
 
 
 class Answers:
-    """Passages by table version, day and request; past `size` the least recently used go. 0 keeps nothing.
+    """Passages by table version, scope, and what was looked up; past `size` the least recently used go. 0 keeps nothing.
+
+    What was said before a question belongs to the key only where it was looked up too: otherwise every customer would
+    have keys of their own.
 
     A write makes another version, so nothing is ever invalidated by hand. What another instance writes is seen when
     the open table is next checked, within a second.
@@ -25,8 +31,8 @@ class Answers:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def key(self, version: int, day: int, request: SearchRequest) -> Key:
-        return version, day, encode(request)
+    def key(self, version: int, scope: Scope, request: SearchRequest, ways: Sequence[Probe]) -> Key:
+        return version, scope, request.mode, request.limit, tuple(ways)
 
     def get(self, key: Key) -> list[Passage] | None:
         found = self._kept.get(key)

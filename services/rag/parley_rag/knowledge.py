@@ -58,14 +58,23 @@ class Knowledge:
 
     async def search(self, request: SearchRequest) -> list[Passage]:
         """The best passages for a checked request; none where nothing is relevant."""
-        scope = _scope(request)
-        key = self._answers.key(await self._store.version(), scope.day, request)
-        found = self._answers.get(key)
-        if found is None:
-            looked_up = await self.found(request, scope)
-            found = best_passages(looked_up, mode=request.mode, limit=request.limit, floor=self._floor)
-            self._answers.keep(key, found)
-        return found
+        scope, version = _scope(request), await self._store.version()
+        found: list[Found] = []
+        passages: list[Passage] = []
+        ways: list[Probe] = []
+        for more in _in_turn(probes(request.query, request.history)):
+            ways += more
+            key = self._answers.key(version, scope, request, ways)
+            remembered = self._answers.get(key)
+            if remembered is None:
+                found += await self._looked_up(ways[len(found) :], request.mode, scope)
+                passages = best_passages(found, mode=request.mode, limit=request.limit, floor=self._floor)
+                self._answers.keep(key, passages)
+            else:
+                passages = remembered
+            if passages:
+                break
+        return passages
 
     async def ingest(self, tenant: str, documents: Sequence[Document]) -> IngestReply:
         """Store what changed, skip what did not, and say what was refused and why."""
@@ -117,14 +126,13 @@ class Knowledge:
         if left:
             await self._store.replace(tenant, dict.fromkeys(left, 0), [])
 
-    async def found(self, request: SearchRequest, scope: Scope | None = None) -> list[Found]:
+    async def found(self, request: SearchRequest) -> list[Found]:
         """What each way to look up a checked request finds in its scope, unranked and nothing held back."""
-        scope = scope or _scope(request)
-        ways = probes(request.query, request.history)
-        found = await self._looked_up([way for way in ways if not way.spare], request.mode, scope)
-        spare = [way for way in ways if way.spare]
-        if spare and not answered(ranked(found, request.mode), self._floor):
-            found += await self._looked_up(spare, request.mode, scope)
+        scope, found = _scope(request), list[Found]()
+        for ways in _in_turn(probes(request.query, request.history)):
+            found += await self._looked_up(ways, request.mode, scope)
+            if answered(ranked(found, request.mode), self._floor):
+                break
         return found
 
     async def _looked_up(self, ways: Sequence[Probe], mode: Mode, scope: Scope) -> list[Found]:
@@ -195,6 +203,12 @@ class Knowledge:
 
 def _scope(request: SearchRequest) -> Scope:
     return scope_of(request, datetime.datetime.now(datetime.UTC).date())
+
+
+def _in_turn(ways: Sequence[Probe]) -> list[list[Probe]]:
+    """What is looked up at once, and what after that only where nothing was found."""
+    spare = [way for way in ways if way.spare]
+    return [[way for way in ways if not way.spare], *([spare] if spare else [])]
 
 
 def _own(known: dict[str, Known], document: Document) -> bool:
