@@ -15,7 +15,7 @@ Key = tuple[int, Scope, Mode, int, tuple[Probe, ...]]
 
 
 class Answers:
-    """Passages by table version, scope, and what was looked up; past `size` the least recently used go. 0 keeps nothing.
+    """Passages by table version, scope and what was looked up; past `size` the least recently used go, 0 keeps none.
 
     What was said before a question belongs to the key only where it was looked up too: otherwise every customer would
     have keys of their own.
