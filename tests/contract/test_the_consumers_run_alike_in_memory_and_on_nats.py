@@ -55,7 +55,7 @@ async def test_work_that_fails_in_passing_is_done_by_whoever_has_a_slot(where: P
 
     durable = topology.turn_consumer("billing", subjects.TRACK, "normal")
     queues = [
-        WorkQueue(await where.connect(), subjects.STREAM, durable, compose(handle, [acknowledge()]), slots=1)
+        WorkQueue(await where.connect(), subjects.STREAM, durable, compose(handle, [acknowledge()]), slots=lambda: 1)
         for _ in range(2)
     ]
     for queue in queues:

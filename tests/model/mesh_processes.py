@@ -90,4 +90,4 @@ class Specialist:
         beat = keepalive(topology.TURN_ACK_WAIT_S / 3)
         handler = compose(worker.handle, [acknowledge(), beat])
         durable = topology.turn_consumer(name, subjects.TRACK, lane)
-        return WorkQueue(self.wire, subjects.STREAM, durable, handler, slots=4)
+        return WorkQueue(self.wire, subjects.STREAM, durable, handler, slots=lambda: 4)

@@ -21,7 +21,7 @@ class Lane:
     pulling = 0
     finished_while_others_pulled = False
 
-    def __init__(self, *_: Any, slots: int) -> None:
+    def __init__(self, *_: Any, slots: Any) -> None:
         Lane.pulling += 1
 
     async def drain(self, _timeout_s: float) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from parley_gateway.admission import FORGET_S, Admission, Standing
+from parley_gateway.admission import FORGET_S, Admission, Patience, Standing
 from parley_proto.conversation import MessageShown, OwnerChanged, RunEnded
 
 
-def crowd(taken: int, *, limit: int = 100, tenant: str = "one", since: float = 0.0) -> Admission:
+def crowd(taken: int, *, limit: int = 100, least: int = 1000, tenant: str = "one", since: float = 0.0) -> Admission:
     """An admission with `taken` conversations of one tenant that wait for an answer."""
-    admission = Admission(limit, new_share=0.8, stall_s=60)
+    admission = Admission(limit, new_share=0.8, stall_s=60, patience=Patience(5.0, least))
     for number in range(taken):
         admission.enter(f"m-{number}", f"c-{number}", tenant, since)
     return admission
@@ -125,3 +125,36 @@ def test_what_nobody_ever_answers_is_forgotten() -> None:
     assert admission.refusal("running", "one", FORGET_S) == "full"
     assert admission.refusal("running", "one", FORGET_S + 1) is None
     assert len(admission) == 0
+
+
+def test_no_more_wait_than_are_begun_with_in_the_time_that_is_waited() -> None:
+    admission = crowd(10, limit=1000, least=10)
+    assert admission.refusal("running", "one", 1) == "queue"
+    for number in range(10):
+        admission.begun(f"c-{number}", 1)
+    assert admission.refusal("new", "one", 1) is None, "those who are worked on wait no longer"
+    for number in range(10, 18):
+        assert admission.refusal("new", "one", 1) is None
+        admission.enter(f"m-{number}", f"c-{number}", "one", 1)
+    assert admission.refusal("new", "one", 1) == "queue", "2 a second are begun with: 10 may wait, new chats 8 of them"
+    assert admission.refusal("waiting", "one", 1) is None
+
+
+def test_a_faster_mesh_lets_more_wait_and_one_that_has_become_slow_only_the_least() -> None:
+    admission = crowd(500, limit=10_000, least=10)
+    for number in range(400):
+        admission.begun(f"c-{number}", 2)
+    assert admission.refusal("running", "one", 2) is None, "80 a second: 400 may wait, and 100 do"
+    assert admission.refusal("running", "one", 8) == "queue"
+
+
+def test_an_answer_without_a_word_before_it_was_begun_with_too() -> None:
+    admission = crowd(10, limit=1000, least=10)
+    for number in range(10):
+        admission.shown(f"c-{number}", reply(answers=[f"m-{number}"]), 1)
+        admission.enter(f"n-{number}", f"c-{number}", "one", 1)
+    assert admission.refusal("new", "one", 1) == "queue"
+    admission.leave("n-0")
+    admission.leave("n-1")
+    admission.leave("n-2")
+    assert admission.refusal("new", "one", 1) is None

@@ -32,9 +32,9 @@ Middleware = Callable[[Handler], Handler]
 
 
 class WorkQueue:
-    """Pulls from `durable` and runs `handler` in up to `slots` tasks; acknowledging is a middleware's work."""
+    """Pulls from `durable` and runs `handler` in up to `slots()` tasks; acknowledging is a middleware's work."""
 
-    def __init__(self, client: Wire, stream: str, durable: str, handler: Handler, *, slots: int) -> None:
+    def __init__(self, client: Wire, stream: str, durable: str, handler: Handler, *, slots: Callable[[], int]) -> None:
         self._handler = handler
         self._slots = slots
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,7 +56,7 @@ class WorkQueue:
             task.cancel()
 
     def _room(self) -> int:
-        return self._slots - len(self._tasks)
+        return max(0, self._slots() - len(self._tasks))
 
     def _begin(self, message: Msg) -> None:
         task = asyncio.create_task(self._run(Delivery(message)))

@@ -109,12 +109,18 @@ class Model:
 
 
 class Knowledge:
-    """Passages for a question; None when rag did not answer in time, so that the turn can say so."""
+    """Passages for a question; None when rag did not answer in time, so that the turn can say so.
 
-    def __init__(self, bus: Bus, timeout_s: float, limit: int) -> None:
+    `searched` hears how many seconds an answer took.
+    """
+
+    def __init__(
+        self, bus: Bus, timeout_s: float, limit: int, searched: Callable[[float], None] = lambda _seconds: None
+    ) -> None:
         self._bus = bus
         self._timeout_s = timeout_s
         self._limit = limit
+        self._searched = searched
 
     async def search(
         self, question: str, history: Sequence[str], identity: Identity, specialty: str
@@ -130,18 +136,18 @@ class Knowledge:
                 groups=identity.groups,
             )
         )
+        asked_at = time.monotonic()
         try:
             async for attempt in patient(self._timeout_s):
                 with attempt:
                     until = now_ms() + round(SEARCH_ONCE_S * 1000)
                     headers = inject() | {DEADLINE: str(until)}
-                    data = await self._bus.request(
-                        subjects.RAG_SEARCH, request, timeout=SEARCH_ONCE_S, headers=headers
-                    )
+                    data = await self._bus.request(subjects.RAG_SEARCH, request, timeout=SEARCH_ONCE_S, headers=headers)
             reply: SearchReply = decode(data, SearchReply)
         except ParleyError as error:
             log("parley.specialist").warning("no knowledge", extra={"code": error.code, "reason": error.message})
             return None
+        self._searched(time.monotonic() - asked_at)
         return reply.passages
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from parley_mesh.cards import Directory
@@ -22,19 +23,21 @@ from parley_specialist.calls import Caller
 from parley_specialist.clients import Consults, Knowledge, Model
 from parley_specialist.ledger import Ledger
 from parley_specialist.loop import Deps, Loop
+from parley_specialist.pool import Pool
 from parley_specialist.settings import Settings
 from parley_specialist.spec import Spec
 from parley_specialist.worker import Worker
 
 
 async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
-    """The service of `spec`: one worker pool a lane, of which the consult lane has slots of its own."""
+    """The service of `spec`: one worker pool for its lanes, but the consult lane has slots of its own."""
+    pool = Pool(settings.slots_least, settings.slots)
     directory, board = Directory(mesh.client), NoticeBoard(mesh.client)
     backoffice = BackofficeClient(settings)
     deps = Deps(
         mesh.bus,
         Model(mesh.bus, settings.model_patience_s),
-        Knowledge(mesh.bus, settings.search_timeout_s, settings.passages),
+        Knowledge(mesh.bus, settings.search_timeout_s, settings.passages, lambda took: pool.note(took, in_flight())),
         Consults(mesh.bus, spec.name, settings.consult_timeout_s),
         Caller(spec, backoffice, Ledger(mesh.bus), idempotent=settings.backoffice_idempotent),
         directory,
@@ -42,7 +45,11 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
         mesh.settings.shards,
     )
     worker = Worker(spec.name, Loop(spec, settings, deps), mesh.bus, mesh.settings.shards, most=settings.max_attempts)
-    queues = [_queue(lane, worker, settings, mesh) for lane in LANES]
+    slots = {"consult": lambda: settings.consult_slots}
+    queues = [_queue(lane, worker, slots.get(lane, lambda: pool.workers), mesh) for lane in LANES]
+
+    def in_flight() -> int:
+        return sum(queue.in_flight for queue in queues)
 
     async def start() -> None:
         await directory.open()
@@ -61,16 +68,15 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
         await board.close()
 
     def stats() -> dict[str, Any]:
-        in_flight = sum(queue.in_flight for queue in queues)
-        metrics.IN_FLIGHT.labels(spec.name).set(in_flight)
-        return {"in_flight": in_flight, "slots": settings.slots, "notices": len(board.in_force(spec.name))}
+        metrics.IN_FLIGHT.labels(spec.name).set(in_flight())
+        metrics.SLOTS.labels(spec.name).set(pool.workers)
+        return {"in_flight": in_flight(), "slots": pool.workers, "notices": len(board.in_force(spec.name))}
 
     return Service(start=start, drain=drain, close=close, stats=stats)
 
 
-def _queue(lane: str, worker: Worker, settings: Settings, mesh: Mesh) -> WorkQueue:
+def _queue(lane: str, worker: Worker, slots: Callable[[], int], mesh: Mesh) -> WorkQueue:
     policies = [acknowledge(), keepalive(TURN_ACK_WAIT_S / 3), trace(f"specialist.{lane}")]
     handler = compose(worker.handle, policies)
-    slots = settings.consult_slots if lane == "consult" else settings.slots
     durable = turn_consumer(mesh.name, subjects.TRACK, lane)
     return WorkQueue(mesh.client, subjects.STREAM, durable, handler, slots=slots)

@@ -13,7 +13,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`slots` is how many turns one instance answers at once; times in seconds.
+    """One instance answers between `slots_least` and `slots` turns at once, by how long they wait; times in seconds.
 
     `backoffice_idempotent` says that the third party does a call once however often it hears its idempotency key;
     otherwise a side effect with an unknown outcome goes to a person instead of being tried again.
@@ -23,7 +23,8 @@ class Settings(msgspec.Struct, frozen=True):
     backoffice_url: str = "http://127.0.0.1:8090"
     backoffice_token: str = ""
     backoffice_idempotent: bool = True
-    slots: Count = 32
+    slots: Count = 128
+    slots_least: Count = 8
     consult_slots: Count = 8
     tier: Tier = "standard"
     max_rounds: Count = 6

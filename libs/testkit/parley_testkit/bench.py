@@ -153,7 +153,7 @@ class Bench:
             for lane in ("urgent", "normal"):
                 durable = topology.turn_consumer(name, subjects.TRACK, lane)
                 handler = compose(self._answer, [acknowledge()])
-                queue = WorkQueue(self.client, subjects.STREAM, durable, handler, slots=64)
+                queue = WorkQueue(self.client, subjects.STREAM, durable, handler, slots=lambda: 64)
                 await queue.start()
                 self._queues.append(queue)
 

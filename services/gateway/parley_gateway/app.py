@@ -12,7 +12,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from parley_gateway import domain, http, metrics
 from parley_gateway.adapters import Conversations, offer_drop
-from parley_gateway.admission import Admission
+from parley_gateway.admission import Admission, Patience
 from parley_gateway.auth import Authenticator, Tickets
 from parley_gateway.condition import Condition
 from parley_gateway.domain import MAX_BODY, Buckets, Seats
@@ -73,7 +73,8 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
 
 def make_door(settings: Settings, bus: Bus, hub: Hub, *, tenant: str, shards: int) -> Door:
     """What the connections share; takes any bus."""
-    admission = Admission(settings.max_unanswered, settings.new_chat_share, settings.stall_s)
+    patience = Patience(settings.patience_s, settings.least_waiting)
+    admission = Admission(settings.max_unanswered, settings.new_chat_share, settings.stall_s, patience)
     hub.unanswered = admission
     metrics.UNANSWERED.set_function(admission.__len__)
     return Door(

@@ -35,6 +35,7 @@ class Unanswered(Protocol):
     """The conversations that wait for an answer here, whether anybody still follows them or not."""
 
     def __contains__(self, conversation: str) -> bool: ...
+    def begun(self, conversation: str, now: float) -> None: ...
     def shown(self, conversation: str, entry: Shown, now: float) -> None: ...
 
 
@@ -135,10 +136,13 @@ class Hub:
                 reader.on_degraded(parts)
 
     async def _hear(self, subject: str, data: bytes, _headers: dict[str, str]) -> None:
-        room = self._rooms.get(subject.removeprefix("live."))
+        conversation = subject.removeprefix("live.")
+        room = self._rooms.get(conversation)
         item = _read(data, Live, subject) if room else None
         if room is None or item is None:
             return
+        if self.unanswered is not None and conversation in self.unanswered:
+            self.unanswered.begun(conversation, time.monotonic())
         for reader in tuple(room.readers):
             reader.on_live(item)
 

@@ -21,7 +21,8 @@ class Settings(msgspec.Struct, frozen=True):
     `origins` are the further web origins that may connect, separated by commas; the page's own always may.
     `messages_per_minute` is what one customer may say, over all connections; `tenant_messages_per_minute` all customers
     of a tenant together. `max_unanswered` messages may wait for their answer here, new chats get `new_chat_share` of
-    these places, and hardly any when nothing was answered for `stall_s`.
+    these places, and hardly any when nothing was answered for `stall_s`. As many may wait for a specialist to begin as
+    are begun with in `patience_s`, and `least_waiting` always.
     `expects` names the services whose absence is told to those who chat; specialties are added when first heard of.
     """
 
@@ -42,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True):
     max_unanswered: int = 1000
     new_chat_share: float = 0.8
     stall_s: float = 60.0
+    patience_s: float = 5.0
+    least_waiting: int = 100
     max_sockets: int = 6000
     max_sockets_per_principal: int = 20
     hello_s: float = 10.0
@@ -70,7 +73,7 @@ def check(settings: Settings) -> None:
 
 
 def _check_limits(settings: Settings) -> None:
-    for name in ("messages_per_minute", "tenant_messages_per_minute", "max_unanswered", "max_sockets"):
+    for name in ("messages_per_minute", "tenant_messages_per_minute", "max_unanswered", "max_sockets", "least_waiting"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"PARLEY_GATEWAY_{name.upper()} must be 1 or more.")
     if not 0 < settings.new_chat_share <= 1:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Literal
 
 from parley_llm_gateway.fair_queue import FairQueue
+from parley_mesh.gradient import Gradient
 from parley_proto.errors import TransientError
 
 Outcome = Literal["ok", "busy", "timeout", "neutral"]
 _BACK = 0.7
 _BACK_EVERY_S = 1.0
-_TOLERANCE = 1.5
 _SMOOTH = 0.2
 
 
@@ -31,8 +31,7 @@ class Overloaded(TransientError):
 class Limiter:
     """Between `least` and `most` at once. Hosted providers: additive up, x0.7 down on 429 and timeouts (AIMD).
 
-    Local engines have no 429: there the limit follows the time to the first token (a gradient, after Netflix's
-    concurrency-limits).
+    Local engines have no 429: there the limit follows the time to the first token (a gradient).
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Limiter:
         self._clock = clock
         self._inside = 0
         self._backed_at = -math.inf
-        self._long = self._short = 0.0
+        self._gradient = Gradient()
         self._took = 1.0
 
     @property
@@ -123,16 +122,11 @@ class Limiter:
                 self._backed_at = now
                 self._exact = max(self._least, self._exact * _BACK)
         elif outcome == "ok" and self._inside * 2 >= self.limit:
-            grown = self._exact + 1 / self._exact if self._hosted else self._gradient(first_token_s)
+            grown = self._exact + 1 / self._exact if self._hosted else self._followed(first_token_s)
             self._exact = min(self._most, max(self._least, grown))
 
-    def _gradient(self, first_token_s: float | None) -> float:
-        if not first_token_s:
-            return self._exact
-        self._long = self._long + 0.01 * (first_token_s - self._long) if self._long else first_token_s
-        self._short = self._short + 0.2 * (first_token_s - self._short) if self._short else first_token_s
-        gradient = max(0.5, min(1.0, _TOLERANCE * self._long / self._short))
-        return (1 - _SMOOTH) * self._exact + _SMOOTH * (self._exact * gradient + math.sqrt(self._exact))
+    def _followed(self, first_token_s: float | None) -> float:
+        return self._gradient.grown(self._exact, first_token_s) if first_token_s else self._exact
 
     def _estimate(self) -> float:
         return max(1.0, self._took * (len(self._queue) + 1) / max(1, self.limit))

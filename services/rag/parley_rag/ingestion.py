@@ -70,7 +70,7 @@ class Ingestions:
         self._instance = instance
         self._ledger = Ledger(client)
         self._tables = 0
-        self._queue = WorkQueue(client, subjects.INGEST_STREAM, INGEST_CONSUMER, self._handle, slots=1)
+        self._queue = WorkQueue(client, subjects.INGEST_STREAM, INGEST_CONSUMER, self._handle, slots=lambda: 1)
 
     async def start(self) -> None:
         await self._queue.start()

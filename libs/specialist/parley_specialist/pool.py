@@ -1,0 +1,34 @@
+"""How many turns a specialty works on at once: more while there is work and looking things up is quick. Pure."""
+
+from __future__ import annotations
+
+from parley_mesh.gradient import Gradient
+
+# In times of the least that there may be.
+_AT_FIRST = 4
+# Up to there a search is quick, whether a cache knew it or not.
+_QUICK_S = 0.05
+
+
+class Pool:
+    """Between `least` and `most` workers.
+
+    What is measured is the search that begins each turn: its time does not depend on the model, and it grows when the
+    machine, or rag, has too much to do. Work that finds no worker waits in the log, where the gateway sees it wait.
+    """
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = min(least, most)
+        self._most = most
+        self._exact = float(min(most, _AT_FIRST * self._least))
+        self._gradient = Gradient()
+
+    @property
+    def workers(self) -> int:
+        return int(self._exact)
+
+    def note(self, searched_s: float, busy: int) -> None:
+        """A search took so long while `busy` workers were at work."""
+        if busy * 2 >= self.workers:
+            grown = self._gradient.grown(self._exact, max(searched_s, _QUICK_S))
+            self._exact = min(self._most, max(self._least, grown))

@@ -1,0 +1,46 @@
+"""A pool of workers: grows with the work while searches are quick, shrinks when they get slow."""
+
+from __future__ import annotations
+
+import pytest
+
+from parley_specialist.pool import Pool
+
+
+def worked(pool: Pool, turns: int, searched_s: float, *, busy: int | None = None) -> Pool:
+    for _ in range(turns):
+        pool.note(searched_s, pool.workers if busy is None else busy)
+    return pool
+
+
+def test_there_are_more_while_all_have_work_and_it_goes_on_quickly() -> None:
+    pool = Pool(8, 128)
+    before = pool.workers
+    assert worked(pool, 200, 0.004).workers == 128 > before
+
+
+def test_nobody_is_added_to_those_who_have_nothing_to_do() -> None:
+    pool = Pool(8, 128)
+    assert worked(pool, 200, 0.004, busy=2).workers == pool.workers == 32
+
+
+def test_there_are_fewer_once_searches_are_slow_and_more_when_they_are_quick_again() -> None:
+    pool = worked(Pool(8, 128), 200, 0.004)
+    crowded = worked(pool, 30, 1.5).workers
+    assert 8 <= crowded < 64
+    assert worked(pool, 200, 0.004).workers == 128
+
+
+@pytest.mark.parametrize(("least", "most"), [(1, 1), (8, 8), (50, 10)])
+def test_the_bounds_hold(least: int, most: int) -> None:
+    pool = Pool(least, most)
+    sizes = {worked(pool, 1, seconds).workers for seconds in (0.001, 5.0, 0.001, 60.0) for _ in range(100)}
+    assert min(sizes) >= min(least, most) and max(sizes) <= most
+
+
+def test_a_noisy_quick_search_is_no_reason_to_shrink() -> None:
+    pool = worked(Pool(8, 128), 300, 0.001)
+    for _ in range(50):
+        worked(pool, 1, 0.0005)
+        worked(pool, 1, 0.045)
+    assert pool.workers == 128
