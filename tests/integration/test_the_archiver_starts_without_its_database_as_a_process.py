@@ -32,7 +32,7 @@ class Process:
         assert self._process.stderr
         while line := (await self._process.stderr.readline()).decode():
             self.lines.append(line)
-            if '"event": "serving"' in line:
+            if '"event":"serving"' in line:
                 self.port = json.loads(line)["port"]
 
     async def health(self) -> tuple[int, str]:

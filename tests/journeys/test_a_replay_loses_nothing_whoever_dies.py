@@ -63,7 +63,7 @@ def test_kill_9_of_any_service_in_the_midst_loses_and_repeats_nothing(
 
 def transitions(mesh: RunningMesh) -> int:
     """How many the owner has committed, by its log."""
-    return mesh.log("conversation-1").count('"event": "transition"')
+    return mesh.log("conversation-1").count('"event":"transition"')
 
 
 def test_a_second_and_a_third_owner_take_their_part_of_the_shards(mesh: RunningMesh) -> None:

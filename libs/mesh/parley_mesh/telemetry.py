@@ -14,6 +14,7 @@ from functools import cache
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
+import msgspec
 from opentelemetry import propagate, trace
 from opentelemetry.context import attach, detach
 from opentelemetry.sdk.resources import Resource
@@ -102,7 +103,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
             line["stack"] = _stack(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _json(line)
 
 
 class SpanFile(SpanExporter):
@@ -112,12 +113,19 @@ class SpanFile(SpanExporter):
         self._file = RotatingFileHandler(path, maxBytes=MAX_TRACE_BYTES, backupCount=1, encoding="utf-8")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        for span in spans:
-            self._file.emit(logging.makeLogRecord({"msg": _span_line(span)}))
+        self._file.emit(logging.makeLogRecord({"msg": "\n".join(map(_span_line, spans))}))
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         self._file.close()
+
+
+def _json(line: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(line, enc_hook=str).decode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, as JSON lets a client send one.
+        return json.dumps(line, default=str)
 
 
 def _stack(error: BaseException | None) -> list[str]:
@@ -149,4 +157,4 @@ def _span_line(span: ReadableSpan) -> str:
         "status": span.status.status_code.name,
         "attributes": dict(span.attributes or {}),
     }
-    return json.dumps(line, ensure_ascii=False, default=str)
+    return _json(line)
