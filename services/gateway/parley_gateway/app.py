@@ -30,6 +30,7 @@ from parley_proto import subjects
 from parley_proto.broadcast import Notice
 
 GOODBYE_S = 3.0
+WEBSOCKET = "/v1/ws"
 Scope = MutableMapping[str, Any]
 
 
@@ -95,15 +96,12 @@ def make_door(settings: Settings, bus: Bus, hub: Hub, *, tenant: str, shards: in
 def make_app(door: Door) -> http.App:
     """The ASGI application around `door`."""
 
-    @asgi("/v1/ws", copy_scope=True)
-    async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await Connection(door, Socket(scope, receive, send)).run()
-        else:
-            await http.upgrade_required(send)
+    @asgi(WEBSOCKET, copy_scope=True)
+    async def not_a_socket(scope: Scope, receive: Receive, send: Send) -> None:
+        await http.upgrade_required(send)
 
     app = Litestar(
-        route_handlers=[http.tickets, http.agui, http.meta, http.index, http.page, websocket],
+        route_handlers=[http.tickets, http.agui, http.meta, http.index, http.page, not_a_socket],
         exception_handlers={HTTPException: http.refused, Exception: http.refused},
         cors_config=http.cors(door),
         openapi_config=_openapi(),
@@ -114,7 +112,11 @@ def make_app(door: Door) -> http.App:
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         offer_drop(scope, send)
-        await app(scope, receive, send)  # type: ignore[arg-type]
+        if scope["type"] == "websocket" and scope["path"] == WEBSOCKET:
+            # The framework has nothing to add to a socket, and would wrap whatever is sent on 5,000 of them.
+            await Connection(door, Socket(scope, receive, send)).run()
+        else:
+            await app(scope, receive, send)  # type: ignore[arg-type]
 
     return front
 

@@ -56,6 +56,7 @@ class Connection:
             metrics.REFUSED.labels("origin").inc()
             await self._socket.refuse()
             return
+        self._socket.headers.clear()
         await self._socket.accept()
         if self._door.draining:
             await self._turn_away(frames.RESTART, "restart", "This instance stops; connect again.")
