@@ -76,7 +76,7 @@ def test_a_line_that_is_no_record_is_named_by_its_number(
     assert main(["check", written(tmp_path, records, line)]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
-    assert err.startswith(f"parley: Line {len(records) + 1} ") and sentence in err
+    assert err.startswith(f"parley: Line {len(records) + 1} of ") and sentence in err
 
 
 def test_a_file_that_is_not_there_is_refused_in_one_sentence(
@@ -86,8 +86,9 @@ def test_a_file_that_is_not_there_is_refused_in_one_sentence(
     assert "can't be read" in capsys.readouterr().err
 
 
-def test_an_empty_history_breaks_no_promise(tmp_path: Path) -> None:
-    assert main(["check", written(tmp_path, [])]) == 0
+def test_an_empty_file_is_no_history_that_could_be_clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", written(tmp_path, [])]) == 2
+    assert "is empty: a history has a record a line" in capsys.readouterr().err
 
 
 def test_a_hundred_thousand_lines_take_seconds(tmp_path: Path) -> None:

@@ -229,6 +229,41 @@ async def test_a_message_that_is_refused_is_not_sent_again(gateway: Gateway, thr
     assert caught.value.code == "bad_content"
 
 
+async def test_a_message_that_ends_its_connection_is_not_sent_on_the_next(gateway: Gateway, through: Door) -> None:
+    async def hangs_up(stage: Stage) -> None:
+        await stage.welcome()
+        await stage.receive()
+        await stage.close(1009)
+
+    gateway.scenes = [hangs_up]
+    async with Conversation(through) as conversation:
+        with pytest.raises(InputRefusedError, match="too large") as caught:
+            await conversation.say("x" * 9000, 10)
+    assert caught.value.code == "too_large"
+
+
+async def test_a_message_beyond_the_limit_that_the_gateway_names_is_not_sent(gateway: Gateway, through: Door) -> None:
+    async def names_its_limit(stage: Stage) -> None:
+        await stage.send(type="welcome", threadId=THREAD, limits={"maxFrameBytes": 500}, resume="new")
+        await stage.ack(await stage.receive())
+
+    gateway.scenes = [names_its_limit]
+    async with Conversation(through) as conversation:
+        with pytest.raises(InputRefusedError, match="too large"):
+            await conversation.say("x" * 500, 10)
+        assert not conversation.acked
+
+
+async def test_a_gateway_that_is_not_there_is_told_once_and_named_in_the_end() -> None:
+    told: list[str] = []
+    url = f"http://127.0.0.1:{free_port()}"
+    async with door(url) as through, Conversation(through, tell=told.append) as conversation:
+        with pytest.raises(TimeoutError):
+            await conversation.say("hello", 1)
+        assert conversation.trouble == f"The gateway at {url} can't be reached (connection refused)"
+    assert told == [f"{conversation.trouble}; trying again."]
+
+
 async def test_a_conversation_that_never_began_begins_anew(gateway: Gateway, through: Door) -> None:
     async def breaks(stage: Stage) -> None:
         await stage.welcome()

@@ -157,7 +157,7 @@ def _routing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _talking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     chat = _door(_json(_command(commands, "chat", "chat:run", "talk to the mesh as a customer")))
-    chat.add_argument("message", nargs="?", default="", metavar="MESSAGE", help="without one: a dialogue")
+    chat.add_argument("message", nargs="?", metavar="MESSAGE", help="without one: a dialogue")
     chat.add_argument("--thread", default="", metavar="ID", help="go on with this conversation")
     chat.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS")
     replay = _door(_json(_command(commands, "replay", "replay:run", "send each line of a file as a conversation")))

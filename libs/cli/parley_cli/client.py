@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import time
@@ -25,7 +26,7 @@ _CONNECT_S = 10.0
 _ACK_S = 5.0
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 3.0
-_BAD_SEQ, _EXPIRED = 4007, 4009
+_TOO_LARGE, _BAD_SEQ, _EXPIRED = 1009, 4007, 4009
 _HOPELESS = {"bad_id", "bad_origin", "malformed", "unknown_conversation", "unknown_type"}
 _UNKNOWN_TRIES = 3
 _RETRIED = {"internal", "unavailable", "overloaded", "rate_limited", "restart"}
@@ -33,6 +34,7 @@ _RETRIED = {"internal", "unavailable", "overloaded", "rate_limited", "restart"}
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 Watch = Callable[[dict[str, Any]], None]
+Tell = Callable[[str], None]
 
 
 class Wire(Protocol):
@@ -123,21 +125,34 @@ class _Sending:
 
 
 class Conversation:
-    """One conversation over as many connections as it takes. `watch` sees each event as it comes, `wire` each frame."""
+    """One conversation over as many connections as it takes. `watch` sees each event as it comes, `wire` each frame.
 
-    def __init__(self, through: Door, thread: str = "", watch: Watch | None = None, wire: Wire | None = None) -> None:
+    `trouble` says why there is no connection, and is empty while there is one; `tell` hears of it once.
+    """
+
+    def __init__(
+        self,
+        through: Door,
+        thread: str = "",
+        watch: Watch | None = None,
+        wire: Wire | None = None,
+        tell: Tell | None = None,
+    ) -> None:
         self.thread = thread
         self.transcript = Transcript()
         self.connects = 0
         self._door = through
         self._watch = watch
         self._wire = wire
+        self._told = tell
+        self.trouble = ""
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._sending: _Sending | None = None
         self._running: asyncio.Task[None] | None = None
         self._pongs: asyncio.Queue[str] = asyncio.Queue()
         self._connected = asyncio.Event()
         self._wait_s = 0.0
+        self._largest = _MAX_FRAME
         self._place = random.randrange(len(through.urls))
         self._given = bool(thread)
         self._unknown = 0
@@ -208,6 +223,10 @@ class Conversation:
         while not sending.acked:
             await asyncio.sleep(max(0.0, sending.again_at - time.monotonic()))
             sending.news.clear()
+            if len(_encoder.encode(sending.frame)) > self._largest:
+                # It would end the connection, and the next one.
+                sending.give_up(_too_large())
+                return
             await self._tell(sending.frame)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(sending.news.wait(), _ACK_S)
@@ -235,7 +254,8 @@ class Conversation:
                 if self._sending:
                     self._sending.give_up(error)
                 return
-            except (OSError, TimeoutError, aiohttp.ClientError, msgspec.DecodeError):
+            except (OSError, TimeoutError, aiohttp.ClientError, msgspec.DecodeError) as error:
+                self._in_trouble(error)
                 self._wait_s = min(max(self._wait_s, _FIRST_WAIT_S) * 2, _LONGEST_WAIT_S)
                 self._place += 1
             finally:
@@ -246,8 +266,18 @@ class Conversation:
             # Not all at once after a restart of the gateway.
             await asyncio.sleep(self._wait_s * random.uniform(0.5, 1.0))
 
+    def _in_trouble(self, error: Exception) -> None:
+        known = bool(self.trouble)
+        self.trouble = f"The gateway at {self._url} can't be reached ({_reason(error)})"
+        if self._told and not known:
+            self._told(f"{self.trouble}; trying again.")
+
+    @property
+    def _url(self) -> str:
+        return self._door.urls[self._place % len(self._door.urls)]
+
     async def _one_connection(self) -> None:
-        url = self._door.urls[self._place % len(self._door.urls)]
+        url = self._url
         ticket = await self._door.ticket(url)
         async with self._door.session.ws_connect(
             f"{url}/v1/ws", max_msg_size=_MAX_FRAME, compress=0, heartbeat=15
@@ -266,7 +296,9 @@ class Conversation:
         reason, self._turned_away = self._turned_away, {}
         code, sentence = reason.get("code", ""), reason.get("message", "")
         self._wait_s = max(self._wait_s, _FIRST_WAIT_S, reason.get("retryAfterMs", 0) / 1000)
-        if close_code == _BAD_SEQ:
+        if close_code == _TOO_LARGE and self._sending and not self.acked:
+            self._sending.give_up(_too_large())
+        elif close_code == _BAD_SEQ:
             self.transcript.since = 0
         elif code == "unknown_conversation" and self._never_heard():
             self._unknown += 1
@@ -284,7 +316,8 @@ class Conversation:
             case "welcome":
                 self.thread = frame["threadId"]
                 self.connects += 1
-                self._wait_s = 0.0
+                self._wait_s, self.trouble = 0.0, ""
+                self._largest = frame.get("limits", {}).get("maxFrameBytes", _MAX_FRAME)
                 self._socket = socket
                 self._connected.set()
                 if self._sending:
@@ -330,6 +363,16 @@ class Conversation:
             sending.heard()
         else:
             sending.give_up(InputRefusedError(code, f"The message was refused ({code}): {frame['message']}"))
+
+
+def _too_large() -> InputRefusedError:
+    return InputRefusedError("too_large", "The message is too large to be sent; shorten it.")
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "os_error", error)
+    number = getattr(cause, "errno", None)
+    return os.strerror(number).lower() if number else str(cause) or type(cause).__name__
 
 
 def _message(body: bytes) -> str:

@@ -110,5 +110,6 @@ def _sentence(section: str, error: msgspec.ValidationError, found: dict[str, Fou
     for name, item in found.items():
         if f"$.{name}" in text:
             shown = "the value given" if is_secret(name) else repr(item.value)
-            return f"{item.variable} is wrong in {item.origin}: {shown} ({text.split(' - ')[0]})."
+            where = "" if item.origin == item.variable else f" in {item.origin}"
+            return f"{item.variable} is wrong{where}: {shown} ({text.split(' - ')[0]})."
     return f"The settings of {section or 'parley'} are not valid: {text}."

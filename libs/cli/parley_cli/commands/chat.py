@@ -21,8 +21,11 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     shown = _Shown(quiet=args.json)
-    async with door(url_of(args), args.token) as through, Conversation(through, args.thread, shown.see) as conversation:
-        if not args.message:
+    async with (
+        door(url_of(args), args.token) as through,
+        Conversation(through, args.thread, shown.see, tell=_beside) as conversation,
+    ):
+        if args.message is None:
             return await _dialogue(conversation, args, shown)
         await _say(conversation, args.message, args, shown)
     return 0
@@ -47,7 +50,8 @@ async def _say(conversation: Conversation, text: str, args: argparse.Namespace, 
     except TimeoutError as error:
         state = "was taken but not answered" if conversation.acked else "could not be sent"
         where = f"; go on with --thread {conversation.thread}" if conversation.thread else ""
-        raise CommandError(f"The message {state} within {args.timeout:g} s{where}.") from error
+        why = f" {conversation.trouble}." if conversation.trouble else ""
+        raise CommandError(f"The message {state} within {args.timeout:g} s{where}.{why}") from error
     if args.json:
         print(json.dumps(_as_json(answer), ensure_ascii=False), flush=True)
         return
@@ -55,6 +59,10 @@ async def _say(conversation: Conversation, text: str, args: argparse.Namespace, 
     if not args.thread:
         print(f"thread {answer.thread_id}", file=sys.stderr)
         args.thread = answer.thread_id
+
+
+def _beside(sentence: str) -> None:
+    print(f"parley: {sentence}", file=sys.stderr)
 
 
 def _as_json(answer: Answer) -> dict[str, Any]:

@@ -79,7 +79,10 @@ class Keeper:
         while reason := await self.child.reason():
             self.reason = reason
             if time.monotonic() > deadline:
-                raise CommandError(f"{self.child.name} is not ready after {within_s:g} s: {reason}{self._last_words()}")
+                raise CommandError(
+                    f"{self.child.name} is not ready after {within_s:g} s: {reason}{self._last_words()} "
+                    "Start it again, it goes on where it stopped, or wait longer with a higher PARLEY_UP_READY_S."
+                )
             await asyncio.sleep(_PROBE_EVERY_S)
         self.reason = ""
         self._was_ready = True
@@ -144,7 +147,9 @@ class Keeper:
         said = said_last(self.child.launch.log) or "it said nothing"
         if too_often:
             return FellTooOftenError(self.child.name, _how(code), said)
-        return CommandError(f"{self.child.name} refuses its settings: {said}", SETTINGS_ARE_WRONG)
+        # It says who it is as well.
+        sentence = said.removeprefix(f"parley {self.child.service}: ")
+        return CommandError(f"{self.child.name} refuses its settings: {sentence}", SETTINGS_ARE_WRONG)
 
 
 def _how(code: int) -> str:

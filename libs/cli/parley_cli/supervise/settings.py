@@ -30,7 +30,7 @@ class UpSettings(msgspec.Struct, frozen=True):
     scrub_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 600.0
     restarts: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 10
     restart_window_s: Seconds = 60.0
-    ready_s: Seconds = 120.0
+    ready_s: Seconds = 300.0
     drain_s: Seconds = 15.0
     only: str = ""
     log_bytes: Annotated[int, msgspec.Meta(ge=10_000)] = 16_000_000

@@ -26,26 +26,29 @@ class BadLineError(CommandError):
 
     code = "bad_line"
 
-    def __init__(self, number: int, reason: str) -> None:
-        super().__init__(f"Line {number} {reason}.", EXIT_USAGE)
+    def __init__(self, number: int, file: str, reason: str) -> None:
+        super().__init__(f"Line {number}{f' of {file}' if file else ''} {reason}.", EXIT_USAGE)
 
 
 def read(path: Path) -> list[Numbered]:
-    """The records of a file; BadLineError names the line that is none, CommandError a file that can't be read."""
+    """The records of a file; BadLineError names the line that is none, CommandError a file that has or gives none."""
     try:
         with path.open("rb") as file:
-            return list(parse(file))
+            records = list(parse(file, path.name))
     except OSError as error:
         raise CommandError(f"{path} can't be read: {error.strerror}.", EXIT_USAGE) from error
+    if not records:
+        raise CommandError(f"{path} is empty: a history has a record a line, as fault runs write them.", EXIT_USAGE)
+    return records
 
 
-def parse(lines: Iterable[bytes]) -> Iterator[Numbered]:
+def parse(lines: Iterable[bytes], file: str = "") -> Iterator[Numbered]:
     """Each line with its number, from 1; BadLineError for an empty one too: nobody writes those."""
     for number, line in enumerate(lines, start=1):
         try:
             yield number, _records.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadLineError(number, _reason(line, error)) from error
+            raise BadLineError(number, file, _reason(line, error)) from error
 
 
 def _reason(line: bytes, error: Exception) -> str:
