@@ -101,7 +101,8 @@ async def never_read(world: World) -> None:
         first = await deaf("")
         thread: str = (await first.receive_json())["threadId"]
         await _talk(first, 1)
-        await asyncio.sleep(1.0)
+        # Only what is in the log can be followed by others.
+        await _until(first, "ack")
         for _ in range(SLOW_READERS - 1):
             await deaf(thread)
         await _talk(first, _LONG_MESSAGES)
@@ -169,6 +170,12 @@ def _small_socket(address: Any) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
     return made
+
+
+async def _until(device: aiohttp.ClientWebSocketResponse, kind: str) -> None:
+    async with asyncio.timeout(AWAY_S):
+        while (await device.receive_json())["type"] != kind:
+            pass
 
 
 async def _talk(device: aiohttp.ClientWebSocketResponse, count: int) -> None:
