@@ -54,7 +54,8 @@ async def running(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, C
 async def listening(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionRefusedError:
+    except OSError:
+        # Refused, or reset in the moment in which it closes.
         return False
     writer.close()
     return True

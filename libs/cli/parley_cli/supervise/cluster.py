@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from parley_cli.supervise import assembly, nodes, replicas, scrub, store
 from parley_cli.supervise.assembly import Assembly
 from parley_cli.supervise.keeper import Keeper
 from parley_cli.supervise.replicas import Finding
+
+_WELL_S, _LOOK_EVERY_S = 10.0, 0.5
 
 
 class NatsCluster:
@@ -61,10 +64,18 @@ class NatsCluster:
         return nodes.store_of(self._made.home, name, self._made.nodes)
 
     async def _others_are_well(self, name: str) -> None:
-        others = [self._keepers[other] for other in nodes.names(self._made.nodes) if other != name]
-        for other, reason in zip(others, await asyncio.gather(*(o.child.reason() for o in others)), strict=True):
-            if reason:
-                raise CommandError(f"{name} has to keep running while {other.child.name} is not well: {reason}")
+        """CommandError when one of them is not, and stays so: one that has just started anew is not always at once."""
+        until = time.monotonic() + _WELL_S
+        while unwell := await self._unwell(name):
+            if time.monotonic() > until:
+                other, reason = unwell[0]
+                raise CommandError(f"{name} has to keep running while {other} is not well: {reason}")
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _unwell(self, but: str) -> list[tuple[str, str]]:
+        others = [self._keepers[name].child for name in nodes.names(self._made.nodes) if name != but]
+        reasons = await asyncio.gather(*(other.reason() for other in others))
+        return [(other.name, reason) for other, reason in zip(others, reasons, strict=True) if reason]
 
     async def _restart(self, node: Keeper, between: Callable[[], None]) -> None:
         settings = self._made.settings
