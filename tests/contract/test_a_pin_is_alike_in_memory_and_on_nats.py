@@ -73,7 +73,8 @@ async def test_unpinning_hands_over_at_once(where: Place, cid: str) -> None:
     await where.wire.request(UNPIN, b'{"group":"owner"}', timeout=2)
     await one.pull(group=GROUP, id=one.pin)
     await put(where, cid, "b")
-    await until(where, lambda: len(one.texts + two.texts) == 2 and "423" in one.statuses)
+    await until(where, lambda: two.texts == ["b"] and "423" in one.statuses)
+    assert one.texts == ["a"] and two.pin != one.pin
 
 
 async def test_a_pin_is_not_exclusive_so_what_a_zombie_writes_has_to_be_fenced(where: Place, cid: str) -> None:

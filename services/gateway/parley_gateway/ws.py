@@ -56,6 +56,7 @@ class Connection:
             metrics.REFUSED.labels("origin").inc()
             await self._socket.refuse()
             return
+        # For the handshake only; 5,000 sockets would keep theirs.
         self._socket.headers.clear()
         await self._socket.accept()
         if self._door.draining:
