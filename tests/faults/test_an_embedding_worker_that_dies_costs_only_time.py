@@ -20,6 +20,7 @@ from parley_proto.errors import TransientError
 from parley_rag.embedding import Encoder
 from parley_rag.embedding.local import LocalModel
 from parley_rag.embedding.sizing import Sizing
+from parley_testkit.processes import children
 
 TEXTS = [f"Where is order ORD-{number}, which should have come last week? " * 4 for number in range(48)]
 Start = Callable[..., Awaitable[Encoder]]
@@ -54,11 +55,7 @@ async def start(folder: Path) -> AsyncIterator[Start]:
 
 
 def workers() -> list[psutil.Process]:
-    """This process's embedding workers that live, oldest first."""
-    children = psutil.Process().children()
-    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    found = [child for child in alive if "parley_embedding.worker" in child.cmdline()]
-    return sorted(found, key=lambda child: child.create_time())
+    return children("parley_embedding.worker")
 
 
 async def until(true: Callable[[], bool], seconds: float = 60) -> None:

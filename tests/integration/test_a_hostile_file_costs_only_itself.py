@@ -20,7 +20,9 @@ from parley_proto.errors import TransientError
 from parley_rag.articles import folder_of, read_articles
 from parley_rag.reading import Defaults, Reader
 from parley_rag.reading.wire import LENGTH, Ask
+from parley_testkit.processes import children
 
+READER = "parley_rag.reading.child"
 GOOD = b"# A title\n\nSome text."
 # Some 80 microseconds a tag: it takes seconds, and nothing is wrong with it but that.
 SLOW = b"<html>" + b"<p>x</p>" * 200_000
@@ -38,11 +40,6 @@ async def make() -> AsyncIterator[Callable[..., Reader]]:
     yield begin
     for reader in made:
         await reader.close()
-
-
-def children() -> list[psutil.Process]:
-    """The processes that readers of this test run."""
-    return [child for child in psutil.Process().children() if "parley_rag.reading.child" in child.cmdline()]
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -69,9 +66,9 @@ async def test_bytes_and_files_are_read_in_one_process(make: Callable[..., Reade
     file.write_bytes(GOOD)
     given = Defaults("billing", "en", "staff", "2026-01-01", "2026-12-31")
     from_bytes = await reader.read("a/b.md", GOOD, given)
-    [child] = children()
+    [child] = children(READER)
     assert await reader.read("a/b.md", file, given) == from_bytes
-    assert children() == [child]
+    assert children(READER) == [child]
     [document] = from_bytes.documents
     assert (document.document_id, document.access, document.source) == ("a/b", "staff", "a/b.md")
 
@@ -79,7 +76,7 @@ async def test_bytes_and_files_are_read_in_one_process(make: Callable[..., Reade
 async def test_a_file_that_takes_too_long_costs_only_itself(make: Callable[..., Reader]) -> None:
     reader = make(timeout_s=1.0)
     await assert_reads(reader)
-    [before] = children()
+    [before] = children(READER)
     reading = await reader.read("slow.html", SLOW)
     assert [(skipped.document_id, skipped.reason) for skipped in reading.skipped] == [
         ("slow.html", "reading it took longer than 1 s")
@@ -98,11 +95,11 @@ async def test_a_file_that_takes_too_much_memory_costs_only_itself(make: Callabl
 async def test_a_process_that_is_killed_once_loses_nothing(make: Callable[..., Reader]) -> None:
     reader = make()
     await assert_reads(reader)
-    [idle] = children()
+    [idle] = children(READER)
     idle.kill()
     await assert_reads(reader)
     reading = asyncio.create_task(reader.read("slow.html", SLOW[: 6 + 8 * 30_000]))
-    [busy] = children()
+    [busy] = children(READER)
     await until_busy(busy)
     busy.kill()
     assert len((await reading).documents) == 1
@@ -112,8 +109,8 @@ async def test_a_file_that_ends_the_process_again_and_again_is_refused(make: Cal
     reader = make()
     reading = asyncio.create_task(reader.read("slow.html", SLOW))
     for _ in range(2):
-        await until(lambda: len(children()) == 1)
-        [child] = children()
+        await until(lambda: len(children(READER)) == 1)
+        [child] = children(READER)
         await until_busy(child)
         child.send_signal(signal.SIGSEGV)
         await until(lambda dead=child: not dead.is_running())  # type: ignore[misc]
@@ -135,7 +132,7 @@ async def test_files_wait_for_each_other(make: Callable[..., Reader]) -> None:
     reader = make()
     readings = await asyncio.gather(*(reader.read(f"{n}.md", f"# T{n}\nText".encode()) for n in range(20)))
     assert [reading.documents[0].title for reading in readings] == [f"T{n}" for n in range(20)]
-    assert len(children()) == 1
+    assert len(children(READER)) == 1
 
 
 async def test_a_reader_that_is_closed_leaves_no_process(make: Callable[..., Reader]) -> None:
@@ -147,13 +144,13 @@ async def test_a_reader_that_is_closed_leaves_no_process(make: Callable[..., Rea
     with pytest.raises(TransientError) as caught:
         await waiting
     assert caught.value.code == "draining"
-    assert not children()
+    assert not children(READER)
 
 
 async def test_the_process_ends_when_its_service_is_gone(make: Callable[..., Reader]) -> None:
     reader = make()
     await assert_reads(reader)
-    [child] = children()
+    [child] = children(READER)
     # What remains of a service that was killed: the pipe is closed.
     process = reader._process
     assert process and process.stdin

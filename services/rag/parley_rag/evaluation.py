@@ -123,9 +123,14 @@ async def evaluate(args: argparse.Namespace) -> Evaluation:
     data = Path(args.data or os.environ.get("PARLEY_DATA") or _DATA)
     async with opened(data, args.precision) as bench:
         windows = await bench.take_in(documents)
-        modes = [await _measured(bench, mode, questions, unanswerable) for mode in MODES]
+        modes = await compared(bench, questions, unanswerable)
     most = mean([most_recall(question.gold, 5) for question in questions])
     return Evaluation(len(documents), windows, len(questions), most, modes)
+
+
+async def compared(bench: Bench, questions: Sequence[Question], unanswerable: Sequence[Question] = ()) -> list[Figures]:
+    """The figures of every mode on what `bench` has taken in."""
+    return [await _measured(bench, mode, questions, unanswerable) for mode in MODES]
 
 
 @asynccontextmanager
