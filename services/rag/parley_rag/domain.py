@@ -61,7 +61,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Ranked(msgspec.Struct, frozen=True):
-    """A section by its best window. `similarity` is the window's cosine, less what the probe that found it doubts."""
+    """A section by its best window, whose cosine `similarity` is."""
 
     hit: Hit
     score: float
@@ -115,8 +115,7 @@ def relevance(similarity: float) -> float:
 def _scored(found: Sequence[Found], mode: Mode) -> Iterable[Ranked]:
     for one in found:
         for hit in one.hits:
-            fit = score(hit, one.probe.terms, mode) - one.probe.handicap
-            yield Ranked(hit, fit, hit.cosine - one.probe.doubt)
+            yield Ranked(hit, score(hit, one.probe.terms, mode) + one.probe.bonus, hit.cosine)
 
 
 def _passage(one: Ranked) -> Passage:

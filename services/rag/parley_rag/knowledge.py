@@ -16,7 +16,7 @@ from parley_rag import metrics
 from parley_rag.adapters import Known, Row, Store
 from parley_rag.answers import Answers
 from parley_rag.chunking import Sizes, chunks
-from parley_rag.domain import Found, Mode, answered, best_passages, ranked
+from parley_rag.domain import Found, Mode, best_passages
 from parley_rag.embedding import Encoder
 from parley_rag.parts import whole_of
 from parley_rag.queries import QueryWorkers
@@ -58,22 +58,14 @@ class Knowledge:
 
     async def search(self, request: SearchRequest) -> list[Passage]:
         """The best passages for a checked request; none where nothing is relevant."""
-        scope, version = _scope(request), await self._store.version()
-        found: list[Found] = []
-        passages: list[Passage] = []
-        ways: list[Probe] = []
-        for more in _in_turn(probes(request.query, request.history)):
-            ways += more
-            key = self._answers.key(version, scope, request, ways)
-            remembered = self._answers.get(key)
-            if remembered is None:
-                found += await self._looked_up(ways[len(found) :], request.mode, scope)
-                passages = best_passages(found, mode=request.mode, limit=request.limit, floor=self._floor)
-                self._answers.keep(key, passages)
-            else:
-                passages = remembered
-            if passages:
-                break
+        scope, ways = _scope(request), probes(request.query, request.history)
+        key = self._answers.key(await self._store.version(), scope, request, ways)
+        remembered = self._answers.get(key)
+        if remembered is not None:
+            return remembered
+        found = await self._looked_up(ways, request.mode, scope)
+        passages = best_passages(found, mode=request.mode, limit=request.limit, floor=self._floor)
+        self._answers.keep(key, passages)
         return passages
 
     async def ingest(self, tenant: str, documents: Sequence[Document]) -> IngestReply:
@@ -128,12 +120,7 @@ class Knowledge:
 
     async def found(self, request: SearchRequest) -> list[Found]:
         """What each way to look up a checked request finds in its scope, unranked and nothing held back."""
-        scope, found = _scope(request), list[Found]()
-        for ways in _in_turn(probes(request.query, request.history)):
-            found += await self._looked_up(ways, request.mode, scope)
-            if answered(ranked(found, request.mode), self._floor):
-                break
-        return found
+        return await self._looked_up(probes(request.query, request.history), request.mode, _scope(request))
 
     async def _looked_up(self, ways: Sequence[Probe], mode: Mode, scope: Scope) -> list[Found]:
         with tracer().start_as_current_span("rag.embed.query"):
@@ -203,12 +190,6 @@ class Knowledge:
 
 def _scope(request: SearchRequest) -> Scope:
     return scope_of(request, datetime.datetime.now(datetime.UTC).date())
-
-
-def _in_turn(ways: Sequence[Probe]) -> list[list[Probe]]:
-    """What is looked up at once, and what after that only where nothing was found."""
-    spare = [way for way in ways if way.spare]
-    return [[way for way in ways if not way.spare], *([spare] if spare else [])]
 
 
 def _own(known: dict[str, Known], document: Document) -> bool:

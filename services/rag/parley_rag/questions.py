@@ -1,4 +1,4 @@
-"""A question as it is looked up: by itself, and where that is not enough with the customer's last turns. Pure."""
+"""A question as it is looked up: by itself, and with the customer's last turns where it refers to them. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import msgspec
 _TURNS = 2
 _TURN_WORDS = 60
 
-# What history may add to a question that stands by itself: its passages rank this much lower, and must be this much
-# surer to count as an answer. A question that says nothing by itself is taken as a part of what was said before.
-_RANK_HANDICAP = 0.1
-_DOUBT = 0.2
+# What a question that says nothing by itself finds together with what was said before counts for more.
 _FOLLOW_UP_BONUS = 0.1
 _FEW = 2
-_FEW_WITH_PRONOUN = 4
+_FEW_REFERRING = 4
 
 _TOKEN = re.compile(r"\w+")
 # English function words that LanceDB's own list of 33 lacks: "how do I" says nothing about a manual. Words of another
@@ -34,45 +31,41 @@ _GRAMMAR = """
 _POINTING = "he it its mine one ones same she that them there these they this those"
 _FUNCTION_WORDS = frozenset(_GRAMMAR.split())
 _PRONOUNS = frozenset(_POINTING.split())
+_CONJUNCTIONS = frozenset({"and", "but", "or"})
 
 
 class Probe(msgspec.Struct, frozen=True):
     """One way to look a question up: `meaning` is to be embedded, `words` are for full text.
 
-    `terms` counts the different words.
-    `handicap` is taken off the scores of what it finds, `doubt` off its similarity where that is held to the floor.
-    A `spare` one is looked up only where the others have found no answer: it costs most of a search, as no cache knows
-    what was said before together with what is asked now.
+    `terms` counts the different words. `bonus` is added to the scores of what it finds.
     """
 
     meaning: str
     words: str
     terms: int
-    handicap: float = 0.0
-    doubt: float = 0.0
-    spare: bool = False
+    bonus: float = 0.0
 
 
 def probes(query: str, history: Sequence[str]) -> list[Probe]:
-    """`query` by itself, and if there is a history (oldest turn first) also together with its last two turns.
+    """`query` by itself, and if it follows up on a history (oldest turn first) also together with its last two turns.
 
-    What both find is pooled by its better score (`domain.ranked`): a question that stands by itself is answered as if
-    nothing had been said before, one that does not is answered by what was said.
+    What both find is pooled by its better score (`domain.ranked`). A question that stands by itself is not looked up
+    with what was said before: of 400 turns of real dialogues (STAR) 203 had no answer by themselves, and with their
+    history 3 of them found something, none of it an answer; and no cache knows a question together with a history.
     """
     alone = Probe(query, _searched(query), _terms(query))
     turns = [" ".join(turn.split()[-_TURN_WORDS:]) for turn in history if turn.strip()][-_TURNS:]
-    if not turns:
+    if not turns or not follows_up(query):
         return [alone]
     joined = "\n".join([*turns, query])
-    by_itself = not follows_up(query)
-    handicap, doubt = (_RANK_HANDICAP, _DOUBT) if by_itself else (-_FOLLOW_UP_BONUS, 0.0)
-    return [alone, Probe(joined, _searched(joined), _terms(joined), handicap, doubt, by_itself)]
+    return [alone, Probe(joined, _searched(joined), _terms(joined), _FOLLOW_UP_BONUS)]
 
 
 def follows_up(query: str) -> bool:
     """Whether `query` says too little by itself: 'and where is that?', but not 'where is the reset button?'."""
-    words = {word.lower() for word in _TOKEN.findall(query)}
-    return len(words - _FUNCTION_WORDS) < (_FEW_WITH_PRONOUN if words & _PRONOUNS else _FEW)
+    said = [word.lower() for word in _TOKEN.findall(query)]
+    refers = bool(_PRONOUNS.intersection(said) or _CONJUNCTIONS.intersection(said[:1]))
+    return len(set(said) - _FUNCTION_WORDS) < (_FEW_REFERRING if refers else _FEW)
 
 
 def content_words(text: str) -> list[str]:
