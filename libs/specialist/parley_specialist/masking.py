@@ -13,8 +13,8 @@ _GAP = "[ \\t\\n\u00a0\u2007\u2009\u202f\u3000.,/_|\u2010-\u2015\u2212\u00ad\u20
 _DIGITS = re.compile(rf"(?<![\d+])\d(?:{_GAP}\d){{12,400}}(?!\d)")
 _GROUP = re.compile(r"\d+")
 _DIGIT = re.compile(r"\d")
-# Of an account's: the two that check the rest. Most texts have fewer, and looking for more in them takes its time.
-_FEWEST_DIGITS = 2
+# In every code, and in every account's number the two that check the rest; most texts have none.
+_PAIR = re.compile(r"\d\d")
 # Not regardless of case: that would let letters in that are no base 36, such as the Turkish İ.
 _ACCOUNT = re.compile(r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}\b")
 _CODE = re.compile(
@@ -30,10 +30,11 @@ _ISSUERS = {13: "4|50", 14: "3[0689]|5", 15: "3[47]|5", 16: "[2-6]", 17: "5|6", 
 
 def masked(text: str) -> str:
     """`text` with the last four digits of each card and account number, and no digit of a security code."""
-    if len(_DIGIT.findall(text)) < _FEWEST_DIGITS:
+    if _PAIR.search(text):
+        text = _CODE.sub(lambda found: f"{found[1]}{found[2]}•••", text)
+        text = _ACCOUNT.sub(lambda found: _account(found[0]), text)
+    if len(_DIGIT.findall(text)) < _SHORTEST_CARD:
         return text
-    text = _CODE.sub(lambda found: f"{found[1]}{found[2]}•••", text)
-    text = _ACCOUNT.sub(lambda found: _account(found[0]), text)
     return _DIGITS.sub(lambda found: _cards(found[0]), text)
 
 

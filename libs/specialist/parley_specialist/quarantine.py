@@ -17,6 +17,8 @@ _MOST_ITEMS = 200
 _DEEPEST = 12
 _LONG_NUMBER = 10**12
 _JOINERS = re.compile("[\u200c-\u200f]")
+# One of these is in everything that is taken away below; most texts have none, and are looked through once.
+_SUSPECT = re.compile("[<#:\\[]")
 _OPENS = re.compile(r"<(?=[/!?|a-z<])", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\[(/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS))\]", re.IGNORECASE)
 _HEADING = re.compile(r"^[ \t>]*#{1,6}[ \t]+", re.MULTILINE)
@@ -28,9 +30,7 @@ _ROLE = re.compile(
 def words(text: str, longest: int = LONGEST_TEXT) -> str:
     """A text of others, fit to stand in a message to a model: at most `longest` characters."""
     plain = _JOINERS.sub("", visible(text[: 2 * longest]))
-    for pattern, instead in ((_OPENS, "‹"), (_TEMPLATE, r"(\1)"), (_HEADING, ""), (_ROLE, r"\1\2\3 -")):
-        plain = pattern.sub(instead, plain)
-    plain = masked(plain)
+    plain = masked(_tame(plain) if _SUSPECT.search(plain) else plain)
     return plain if len(plain) <= longest else plain[: longest - 1] + "…"
 
 
@@ -49,3 +49,9 @@ def data(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [data(item, depth + 1) for item in value[:_MOST_ITEMS]]
     return value
+
+
+def _tame(text: str) -> str:
+    for pattern, instead in ((_OPENS, "‹"), (_TEMPLATE, r"(\1)"), (_HEADING, ""), (_ROLE, r"\1\2\3 -")):
+        text = pattern.sub(instead, text)
+    return text

@@ -6,7 +6,6 @@ only to allowed hosts, there are no tags and no invisible characters, and the in
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
 import msgspec
@@ -18,7 +17,6 @@ from parley_specialist.markup import Kept, Markup
 LONGEST_ANSWER = 16_000
 # Persian and emoji need the joiners, mixed Arabic text the marks of direction; they end, reorder and hide nothing.
 _HARMLESS = "\n\t\u200c\u200d\u200e\u200f"
-_PLAIN = re.compile(r"[ -~\n\t]*\Z")
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -60,7 +58,8 @@ def shown(text: str, policy: Policy) -> str:
 
 def visible(text: str) -> str:
     """`text` without control characters, direction overrides, zero widths, tags and halves of surrogate pairs."""
-    if _PLAIN.match(text):
+    # isprintable knows the categories C; all spaces but the usual one are none to it, and texts have lines.
+    if text.replace("\n", "").replace("\t", "").replace("\u00a0", "").isprintable():
         return text
     return "".join(char for char in text if char in _HARMLESS or not unicodedata.category(char).startswith("C"))
 

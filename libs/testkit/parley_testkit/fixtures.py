@@ -38,9 +38,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> None:
 def mesh(request: pytest.FixtureRequest) -> Iterator[RunningMesh]:
     """The whole mesh, started once for all journeys; its logs stay when a test has failed.
 
-    A test talks faster than a customer may: how much that is, the gateway's own tests say.
+    A test talks faster than a customer may: how much that is, the gateway's own tests say. Every message is traced.
     """
-    running = RunningMesh(environ={"PARLEY_GATEWAY_MESSAGES_PER_MINUTE": "6000"})
+    running = RunningMesh(environ={"PARLEY_GATEWAY_MESSAGES_PER_MINUTE": "6000", "PARLEY_MESH_TRACE_SAMPLE": "1"})
     failed_before = request.session.testsfailed
     try:
         running.start()

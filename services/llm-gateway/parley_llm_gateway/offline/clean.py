@@ -6,6 +6,8 @@ import html
 import re
 import unicodedata
 
+from parley_llm_gateway.offline.memo import remembered
+
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)|!\[[^\]]*\]\[[^\]]*\]")
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)|\[([^\]]*)\]\[[^\]]*\]")
 _SCRIPT = re.compile(r"<\s*(script|style)\b.*?<\s*/\s*\1\s*>", re.IGNORECASE | re.DOTALL)
@@ -62,6 +64,7 @@ def sentence(text: str) -> str:
     return text if not text or text[-1] in ".!?…" else f"{text}."
 
 
+@remembered
 def _stripped(text: str) -> str:
     shown = html.unescape(unicodedata.normalize("NFC", text))
     shown = "".join(char if char == "\n" or _visible(char) else " " if char in "\t\r" else "" for char in shown)

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
 
+from parley_llm_gateway.offline.memo import remembered
 from parley_llm_gateway.offline.vocabulary import FOLDS, KINDRED, LIGHT, SAME, STOP
 
 _WORD = re.compile(r"[^\W_]+#?")
@@ -32,6 +33,7 @@ KINDRED_WEIGHT = 0.6
 NEAR_WEIGHT = 0.85
 
 
+@remembered
 def fold(text: str) -> str:
     """Lower case, one spelling for what is written in several ways ('wi-fi', 'sign in', 'money back')."""
     lowered = unicodedata.normalize("NFKC", text).lower().replace("’", "'").replace("'", "")
@@ -46,9 +48,10 @@ def words(text: str) -> list[str]:
     return [word for word in _WORD.findall(folded) if not any(char.isdigit() for char in word)]
 
 
-def stems(text: str) -> list[str]:
+@remembered
+def stems(text: str) -> tuple[str, ...]:
     """The stems of `text` without stop words, in order."""
-    return [stem(word) for word in words(text) if word not in STOP]
+    return tuple(stem(word) for word in words(text) if word not in STOP)
 
 
 @lru_cache(maxsize=16384)
