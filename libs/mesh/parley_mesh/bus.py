@@ -98,5 +98,5 @@ class Bus(Protocol):
         ...
 
     async def listen(self, subject: str, listener: Listener, *, queue: str = "") -> Subscription:
-        """Core subscription; listeners run one after the other."""
+        """Core subscription. Listeners run one after the other, so none may wait for long."""
         ...

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as NatsSubscription
 
 from parley_mesh.bus import Appended, Headers, Listener, Stored, Subscription, Write
 from parley_mesh.errors import CLIENT_ERRORS, NOT_FOUND, from_api, from_client
+from parley_mesh.listeners import Listeners
+from parley_mesh.listeners import close as _close
 from parley_proto.envelope import MSG_ID, decode
 from parley_proto.errors import ParleyError, PermanentError, TransientError
 from parley_proto.reply import Refusal
@@ -62,6 +63,7 @@ class NatsBus:
     def __init__(self, client: Client, stream: str = STREAM) -> None:
         self.client = client
         self._stream = stream
+        self._listeners = Listeners(client)
 
     async def publish(self, subject: str, data: bytes, headers: Headers | None = None) -> None:
         try:
@@ -127,11 +129,8 @@ class NatsBus:
             await _close(subscription)
 
     async def listen(self, subject: str, listener: Listener, *, queue: str = "") -> Subscription:
-        async def call(message: Msg) -> None:
-            await listener(message.subject, message.data, message.headers or _NO_HEADERS)
-
         try:
-            return _Listening(await self.client.subscribe(subject, queue=queue, cb=call))
+            return await self._listeners.add(subject, queue, listener)
         except CLIENT_ERRORS as error:
             raise from_client(subject, error) from error
 
@@ -157,22 +156,6 @@ class NatsBus:
         if got.error:
             raise from_api(subject, got.error.err_code, got.error.description)
         return _stored(got.message) if got.message else None
-
-
-class _Listening:
-    def __init__(self, subscription: NatsSubscription) -> None:
-        self._subscription = subscription
-
-    async def close(self) -> None:
-        await _close(self._subscription)
-
-
-async def _close(subscription: NatsSubscription) -> None:
-    try:
-        await subscription.unsubscribe()
-    except CLIENT_ERRORS:
-        # A closed or draining connection has no subscriptions left: what we wanted.
-        return
 
 
 async def _within(queue: asyncio.Queue[Msg], idle: float, subject: str) -> Msg:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,44 +27,51 @@ Waiting = Said | Plain
 class Outbox:
     """A queue with one reader. Words of one message in a row become one event; nothing else is ever dropped.
 
-    When it is full, `overflowed` is set and nothing more goes in: the reader has to come again and resume.
+    When it is full, it has `overflowed`: `on_overflow` is called, and nothing more goes in. The reader has to come
+    again and resume.
     """
 
-    def __init__(self, limit: int = MAX_WAITING) -> None:
+    def __init__(self, on_overflow: Callable[[], None], limit: int = MAX_WAITING) -> None:
+        self._on_overflow = on_overflow
         self._limit = limit
         self._items: list[Waiting] = []
         self._characters = 0
         self._filled = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        # Only while somebody waits for room: each of 5,000 sockets has an outbox, and few a replay.
+        self._room: asyncio.Event | None = None
         self._closed = False
-        self.overflowed = asyncio.Event()
+        self.overflowed = False
 
     def __len__(self) -> int:
         return len(self._items)
 
     def push(self, item: Waiting) -> None:
-        """Add without waiting; sets `overflowed` when there is no room."""
-        if self._closed or self.overflowed.is_set():
+        """Add without waiting; overflows when there is no room."""
+        if self._closed or self.overflowed:
             return
         merged = _merged(self._items[-1], item) if self._items else None
         if merged:
             self._items[-1] = merged
         elif len(self._items) >= self._limit:
-            self.overflowed.set()
+            self.overflow()
             return
         else:
             self._items.append(item)
         self._characters += _length(item)
-        if self._characters > MAX_CHARACTERS:
-            self.overflowed.set()
         self._filled.set()
-        if len(self._items) >= self._limit // 2 or self._characters > MAX_CHARACTERS // 2:
-            self._room.clear()
+        if self._characters > MAX_CHARACTERS:
+            self.overflow()
+
+    def overflow(self) -> None:
+        """Its reader is too slow: it gets nothing more."""
+        self.overflowed = True
+        self._on_overflow()
 
     async def roomy(self) -> None:
         """Returns when the outbox is less than half full: for what can wait, such as a replay."""
-        await self._room.wait()
+        while len(self._items) >= self._limit // 2 or self._characters > MAX_CHARACTERS // 2:
+            self._room = self._room or asyncio.Event()
+            await self._room.wait()
 
     def close(self) -> None:
         """Nothing more goes in; what waits can still be taken."""
@@ -78,7 +86,9 @@ class Outbox:
     def drain(self) -> list[Waiting]:
         items, self._items = self._items, []
         self._characters = 0
-        self._room.set()
+        if self._room:
+            self._room.set()
+            self._room = None
         if not self._closed:
             self._filled.clear()
         return items

@@ -94,7 +94,8 @@ class Run:
         self._door = door
         self._asked = asked
         self._drop = drop
-        self._outbox = Outbox()
+        self._overflowed = asyncio.Event()
+        self._outbox = Outbox(self._overflowed.set)
         self._conversation = conversation
         self._taken = Taken("", 0, False)
         self._recorded: list[tuple[int, Shown]] = []
@@ -247,7 +248,7 @@ class Run:
         """Cut off a reader that is too slow, or that has not read to the end when the run's time is long over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._door.settings.run_s + 2 * HEARTBEAT_S):
-                await self._outbox.overflowed.wait()
+                await self._overflowed.wait()
         self._drop()
 
     def _on_entry(self, _seq: int, entry: Shown) -> None:

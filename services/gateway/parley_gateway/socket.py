@@ -35,6 +35,7 @@ class Socket:
     """Text frames in and out; `drop` cuts off a peer that does not read."""
 
     def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        self._scope_headers = scope["headers"]
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.drop = dropper(scope)
         self._receive = receive
@@ -43,6 +44,9 @@ class Socket:
     async def accept(self) -> None:
         await self._receive()
         await self._send({"type": "websocket.accept"})
+        # For the handshake only; 5,000 sockets would keep theirs, and a browser sends many.
+        self.headers.clear()
+        self._scope_headers.clear()
 
     async def refuse(self) -> None:
         """Before the handshake: the client sees HTTP 403."""

@@ -92,7 +92,7 @@ class Viewer:
             self._meanwhile.append(what)
             self._characters += _length(what)
         else:
-            self._outbox.overflowed.set()
+            self._outbox.overflow()
 
     def _tell(self, what: Happened) -> None:
         """Without an await: whoever is cancelled between two of these leaves a well-formed stream behind."""

@@ -16,6 +16,7 @@ from parley_gateway.greeting import TurnedAway
 from parley_gateway.handlers import Door
 from parley_gateway.outbox import Outbox, Plain, Waiting
 from parley_gateway.socket import Ended, Ending, Socket
+from parley_gateway.turnstile import Turnstile
 from parley_gateway.viewer import Viewer
 from parley_mesh.telemetry import continued, log
 from parley_proto.envelope import now_ms
@@ -31,16 +32,17 @@ LONGEST_TIMER_S = 30 * 86400
 
 
 class Connection:
-    """One socket. Four tasks: reading, writing, logging what the customer says in its order, watching the outbox."""
+    """One socket. Two tasks, reading and writing, and one while something that the customer says is logged."""
 
     patient = False
 
     def __init__(self, door: Door, socket: Socket) -> None:
         self._door = door
         self._socket = socket
-        self._outbox = Outbox()
+        self._outbox = Outbox(self._too_slow)
         self._over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._pending: asyncio.Queue[tuple[float, frames.Action]] = asyncio.Queue(MAX_PENDING)
+        # So that what the customer said first stands first.
+        self._pending: Turnstile[tuple[float, frames.Action]] = Turnstile(self._log, MAX_PENDING)
         self._frames = Bucket(door.settings.frames_per_minute, time.monotonic())
         self._malformed = 0
         self._too_fast = 0
@@ -56,8 +58,6 @@ class Connection:
             metrics.REFUSED.labels("origin").inc()
             await self._socket.refuse()
             return
-        # For the handshake only; 5,000 sockets would keep theirs.
-        self._socket.headers.clear()
         await self._socket.accept()
         if self._door.draining:
             await self._turn_away(frames.RESTART, "restart", "This instance stops; connect again.")
@@ -87,20 +87,19 @@ class Connection:
             self._door.seats.leave()
 
     async def _serve(self) -> None:
-        writing, logging = asyncio.create_task(self._write()), asyncio.create_task(self._log())
-        reading, watching = asyncio.create_task(self._read()), asyncio.create_task(self._watch())
+        writing, reading = asyncio.create_task(self._write()), asyncio.create_task(self._read())
         try:
             ending = await self._over
             reading.cancel()
-            watching.cancel()
             if ending.flush:
                 # What was received is still logged: a customer who sends and leaves has been heard.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._pending.join(), FLUSH_S)
             await self._close(ending, writing)
         finally:
-            for task in (writing, logging, reading, watching):
+            for task in (writing, reading):
                 task.cancel()
+            self._pending.close()
             await self._release()
 
     async def _close(self, ending: Ending, writing: asyncio.Task[None]) -> None:
@@ -132,8 +131,7 @@ class Connection:
         await self._socket.write(frames.error(code, sentence, retry_ms=retry_ms))
         await self._socket.close(Ending(close, code))
 
-    async def _watch(self) -> None:
-        await self._outbox.overflowed.wait()
+    def _too_slow(self) -> None:
         self.end(frames.OVERLOAD, "too slow", flush=False)
 
     async def _write(self) -> None:
@@ -143,7 +141,7 @@ class Connection:
                     async with asyncio.timeout(STUCK_S):
                         await self._socket.write(self._framed(item))
         except TimeoutError:
-            self.end(frames.OVERLOAD, "too slow", flush=False)
+            self._too_slow()
         except Exception as error:
             # Whatever uvicorn raises here says that the peer has gone.
             log("parley.gateway").debug("write failed", extra={"reason": type(error).__name__})
@@ -250,21 +248,17 @@ class Connection:
         if self._too_fast >= MAX_TOO_FAST:
             raise Ended(frames.TOO_FAST, "too fast")
 
-    async def _log(self) -> None:
-        """One after the other, so that what the customer said first stands first."""
-        while True:
-            arrived, action = await self._pending.get()
-            try:
-                self._check_age(arrived)
-                await self._take(action)
-            except ParleyError as error:
-                code, sentence = refusals.public_code(error), refusals.public_message(error)
-                self._refuse(code, sentence, client_id=frames.id_of(action), retry_ms=refusals.retry_after(error))
-            except Exception:
-                log("parley.gateway").exception("message failed", extra={"conversation": self._conversation})
-                self._refuse("internal", "Parley failed on this; send it again.", client_id=frames.id_of(action))
-            finally:
-                self._pending.task_done()
+    async def _log(self, waited: tuple[float, frames.Action]) -> None:
+        arrived, action = waited
+        try:
+            self._check_age(arrived)
+            await self._take(action)
+        except ParleyError as error:
+            code, sentence = refusals.public_code(error), refusals.public_message(error)
+            self._refuse(code, sentence, client_id=frames.id_of(action), retry_ms=refusals.retry_after(error))
+        except Exception:
+            log("parley.gateway").exception("message failed", extra={"conversation": self._conversation})
+            self._refuse("internal", "Parley failed on this; send it again.", client_id=frames.id_of(action))
 
     def _check_age(self, arrived: float) -> None:
         """What has waited behind others of this socket for longer than the log is tried is refused, not tried too."""
