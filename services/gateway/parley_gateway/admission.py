@@ -1,8 +1,8 @@
 """Who is let in when there is more to do than can be done: running turns, then customers, then new chats. Pure.
 
 The load of an instance is what it has accepted, or is about to, and has not seen answered (reliability.md, 'Overload').
-Of that a part waits for a specialist to begin with it: how long, Little's law says (what waits, by what is begun in a
-second). Whatever was accepted stays; only what comes next can be turned down.
+Of that a part waits until a specialist has looked it up and works on it: how long, Little's law says (what waits, by
+what is begun in a second). Whatever was accepted stays; only what comes next can be turned down.
 """
 
 from __future__ import annotations

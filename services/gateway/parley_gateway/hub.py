@@ -12,7 +12,7 @@ from parley_mesh.bus import Listener, Stored, Subscription
 from parley_mesh.telemetry import log
 from parley_proto import subjects
 from parley_proto.broadcast import Notice
-from parley_proto.conversation import Live, MessageShown, OwnerChanged, Shown
+from parley_proto.conversation import Live, MessageShown, OwnerChanged, Shown, StepShown
 from parley_proto.envelope import decode
 from parley_proto.errors import PermanentError
 
@@ -141,10 +141,15 @@ class Hub:
         item = _read(data, Live, subject) if room else None
         if room is None or item is None:
             return
-        if self.unanswered is not None and conversation in self.unanswered:
+        if self.unanswered is not None and _is_begun(item) and conversation in self.unanswered:
             self.unanswered.begun(conversation, time.monotonic())
         for reader in tuple(room.readers):
             reader.on_live(item)
+
+
+def _is_begun(item: Live) -> bool:
+    """Whether a turn has come further than to be looked up: that is what waits when there is too much to do."""
+    return not isinstance(item, StepShown) or item.state != "started"
 
 
 def _read(data: bytes, kind: Any, subject: str) -> Any:
