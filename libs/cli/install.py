@@ -62,7 +62,7 @@ def fill(venv: Path, what: str, sources: Iterable[Path], arguments: list[str]) -
     wanted = digest(sources)
     if mark.is_file() and mark.read_text() == wanted:
         return
-    print(f"installing {what} …", file=sys.stderr, flush=True)
+    print(f"installing {what}, which may take minutes …", file=sys.stderr, flush=True)
     command = [
         python_of(venv),
         "-m",

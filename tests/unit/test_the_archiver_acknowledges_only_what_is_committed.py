@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from parley_archiver import archiving
 from parley_archiver.adapters import MemoryStore
 from parley_archiver.archiving import Archiving
 from parley_archiver.attribution import Attribution
@@ -176,4 +177,26 @@ async def test_no_message_is_filed_under_a_guess_while_the_log_can_not_be_asked(
     assert bench.store.rows == {}
     bench.log.next = asking  # type: ignore[method-assign]
     await bench.settled(1)
+    await stop(bench, running)
+
+
+async def test_an_archive_that_stands_still_is_told_long_before_its_statement_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = asyncio.create_task(bench.archiving.run())
+    bench.hear(1)
+    await bench.settled(1)
+    goes_on = asyncio.Event()
+
+    async def stand_still() -> None:
+        await goes_on.wait()
+
+    monkeypatch.setattr(archiving, "SILENT_S", 0.02)
+    monkeypatch.setattr(bench.store, "prepare", stand_still)
+    bench.hear(2)
+    await bench.failed("does not answer")
+    assert bench.acked == [1]
+    goes_on.set()
+    await bench.settled(2)
+    assert bench.archiving.reason == ""
     await stop(bench, running)

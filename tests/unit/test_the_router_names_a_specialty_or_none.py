@@ -116,10 +116,10 @@ def test_a_head_that_was_saved_decides_the_same(head: Head, tmp_path: Path) -> N
 
 
 def test_a_head_that_is_missing_damaged_or_of_another_model_is_named(head: Head, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="There is no router head at"):
+    with pytest.raises(SettingsError, match="PARLEY_CONVERSATION_ROUTER is wrong: There is no router head at"):
         Router.load(tmp_path / "none.npz")
     (tmp_path / "half.npz").write_bytes(b"PK\x03\x04half")
-    with pytest.raises(SettingsError, match="is not a router head that can be read"):
+    with pytest.raises(SettingsError, match=r"ROUTER is wrong: .* is not a router head that can be read"):
         Router.load(tmp_path / "half.npz")
     other = Head(msgspec.structs.replace(head.about, model="another"), head.grams, head.weights)
     other.save(tmp_path / "other.npz")

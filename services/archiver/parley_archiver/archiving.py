@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 
 from parley_archiver import metrics
@@ -18,10 +19,13 @@ from parley_mesh.telemetry import log, tracer
 from parley_proto.errors import ParleyError
 
 IDLE_S = 2.0
+# A statement has longer than that; but who asks how the archive is wants to know by then.
+SILENT_S = 5.0
+_SILENT = "PostgreSQL does not answer; what is said waits in the log until it does."
 
 
 class Archiving:
-    """One batch after another, each tried until it is committed; `reason` is empty while the archive takes them.
+    """One batch after another, each tried until it is committed.
 
     Nothing is acknowledged before its commit, so a crash anywhere costs a redelivery and nothing else.
     """
@@ -44,8 +48,15 @@ class Archiving:
         self._stream = stream
         self._committed = committed
         self._idle_s = idle_s
-        self.reason = "The archive has not been reached yet."
+        self._reason = "The archive has not been reached yet."
+        self._trying_since = 0.0
         self.rows = 0
+
+    @property
+    def reason(self) -> str:
+        """Why the archive takes nothing now, empty while it does."""
+        silent = self._trying_since and time.monotonic() - self._trying_since > SILENT_S
+        return _SILENT if silent and not self._reason else self._reason
 
     async def run(self) -> None:
         """Archive until the inbox is closed and empty; what can't be committed by then goes back to the log."""
@@ -69,6 +80,7 @@ class Archiving:
         return True
 
     async def _attempt(self, batch: Sequence[Delivery]) -> bool:
+        self._trying_since = time.monotonic()
         try:
             await self._store.prepare()
             await (self._archive(batch) if batch else self._store.ping())
@@ -80,14 +92,16 @@ class Archiving:
             log("parley.archiver").exception("a batch failed")
             self._failed("internal", "The archiver failed on a batch: its log says where.")
             return False
-        self.reason = ""
+        finally:
+            self._trying_since = 0.0
+        self._reason = ""
         return True
 
     def _failed(self, code: str, message: str) -> None:
         metrics.FAILURES.labels(code).inc()
-        if message != self.reason:
+        if message != self._reason:
             log("parley.archiver").warning("the archive waits", extra={"code": code, "reason": message})
-        self.reason = message
+        self._reason = message
 
     async def _archive(self, batch: Sequence[Delivery]) -> None:
         with tracer().start_as_current_span("archive.batch") as span:

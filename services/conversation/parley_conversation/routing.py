@@ -28,7 +28,10 @@ class Router:
         SettingsError where it is missing, damaged, or was trained on another embedding model.
         """
         shipped = Path(str(importlib.resources.files("parley_conversation"))) / HEAD
-        head = Head.load(path or shipped)
+        try:
+            head = Head.load(path or shipped)
+        except SettingsError as error:
+            raise SettingsError(f"PARLEY_CONVERSATION_ROUTER is wrong: {error.message}") from error
         if head.about.model != MODEL:
             raise SettingsError(
                 f"PARLEY_CONVERSATION_ROUTER is wrong: {path} was trained on {head.about.model or 'an unknown model'} "
