@@ -16,6 +16,7 @@ from parley_proto.conversation import (
     NoticeShown,
     OwnerChanged,
     PersonRequested,
+    RetryRequested,
     RunEnded,
     TurnDue,
 )
@@ -24,6 +25,7 @@ from parley_proto.specialist import (
     AssignTurn,
     EscalationRequested,
     HandoffRequested,
+    Line,
     RouteHint,
     TurnAnswered,
     TurnFailed,
@@ -140,6 +142,30 @@ def test_a_dead_letter_is_skipped_and_told_and_its_resend_is_known() -> None:
     assert buried.dead.reason == "No rule knows it."
     assert decide(buried.state, poison, facts(8)) is None
     assert dead_letter(None, TurnDue("t", 1), facts(7), "No rule knows it.") is None
+
+
+def test_a_dead_letter_that_should_have_ended_the_turn_ends_it() -> None:
+    state, turn = opened()
+    state = must(state, customer_message("and this?", "2"), facts(2)).state
+    due = TurnDue(turn.turn_id, turn.epoch)
+    buried = dead_letter(state, due, facts(7), "A step can't be read.")
+    assert buried is not None and buried.dead is not None
+    assert [line.message_id for line in buried.dead.messages] == ["m-1"]
+    told = [shown for shown in buried.shown if isinstance(shown, MessageShown)]
+    assert [(shown.kind, shown.answers) for shown in told] == [("failed", ["m-1"])]
+    assert any(isinstance(step, TurnRevoked) for step in buried.steps)
+    # And what has waited for it is answered.
+    assert buried.assign is not None and [line.text for line in buried.assign.messages] == ["and this?"]
+    assert decide(buried.state, due, facts(8)) is None
+    late = dead_letter(buried.state, due, facts(9), "A step can't be read.")
+    assert late is not None and late.state.turn == buried.state.turn
+
+
+def test_a_retry_that_is_buried_keeps_the_words() -> None:
+    state, _ = opened()
+    line = Line("customer", "refund it", "m-9", at=AT)
+    buried = dead_letter(state, RetryRequested("d" * 32, [line], AT), facts(7), "No rule knows it.")
+    assert buried is not None and buried.dead is not None and buried.dead.messages == [line]
 
 
 def test_clicking_to_and_fro_does_not_make_the_turn_grow() -> None:

@@ -150,6 +150,17 @@ async def test_a_refusal_of_what_may_have_happened_before_goes_to_a_person() -> 
     assert len(third.keys) == 2 and isinstance(last_word(bus), EffectUnknown)
 
 
+async def test_a_refusal_after_a_try_that_has_left_goes_to_a_person_too() -> None:
+    refused = ToolRefusedError("There is no such payment.")
+    refused.uncertain = True
+    bus, third = MemoryBus(), ThirdParty([refused])
+    ledger = await opened(bus)
+    for _ in range(2):
+        with pytest.raises(UnknownOutcomeError):
+            await once(ledger, third)
+    assert len(third.keys) == 1 and isinstance(last_word(bus), EffectUnknown)
+
+
 async def test_a_refusal_that_comes_late_does_not_undo_what_another_attempt_has_recorded() -> None:
     """Paused between the refusal and its record, while another attempt has taken over and succeeded."""
     bus, paused, third = MemoryBus(), Slow([ToolRefusedError("Not now.")]), ThirdParty()

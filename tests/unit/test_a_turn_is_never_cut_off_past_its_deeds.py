@@ -197,6 +197,25 @@ def test_a_dead_letter_that_is_retried_is_answered_now_or_after_the_open_turn() 
     assert decide(None, wish, facts(1)) is None
 
 
+def test_a_retry_counts_once_however_often_it_is_asked_for() -> None:
+    state, turn = opened()
+    wish = RetryRequested("d" * 32, [LINE], AT)
+    taken = must(state, wish, facts(2)).state
+    assert decide(taken, wish, facts(3)) is None
+    done = must(taken, answered(turn), facts(4)).state
+    assert decide(done, wish, facts(5)) is None
+    assert decide(done, RetryRequested("e" * 32, [LINE], AT), facts(6)) is not None
+
+
+def test_what_is_retried_comes_before_what_waits() -> None:
+    """Else its action, known by the first message of its turn, would be another one."""
+    state, turn = opened()
+    state = must(state, customer_message("and this?", "2"), facts(2)).state
+    state = must(state, RetryRequested("d" * 32, [LINE], AT), facts(3)).state
+    done = must(state, answered(turn), facts(4))
+    assert done.assign is not None and done.assign.messages[0] == LINE
+
+
 def test_a_dead_letter_that_finds_no_room_is_set_aside_again() -> None:
     state, _ = opened()
     long = [Line("customer", "x" * 4_000, f"m-{number}", at=AT) for number in range(8)]

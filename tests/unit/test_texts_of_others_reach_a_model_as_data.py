@@ -11,7 +11,6 @@ from parley_proto.llm import ToolCall
 from parley_proto.rag import Passage
 from parley_proto.specialist import Fact, HandoffSummary, Line, Offer, Summary
 from parley_specialist.calls import LONGEST_ARGUMENTS, LONGEST_RESULT, MOST_CALLS, Reply, sound
-from parley_specialist.consent import agrees
 from parley_specialist.masking import masked
 from parley_specialist.prompt import SEARCH, SO_FAR, STANDING, opening
 from parley_specialist.quarantine import LONGEST_TEXT, data, words
@@ -119,26 +118,3 @@ def test_what_a_model_calls_is_bounded_and_has_a_sound_name() -> None:
     calls = sound([ToolCall("id\n", "refund payment\r\n{", "x" * (LONGEST_ARGUMENTS + 1))] * 50)
     assert len(calls) == MOST_CALLS
     assert (calls[0].id, calls[0].name, calls[0].arguments) == ("id_", "refund_payment___", '"too long"')
-
-
-@pytest.mark.parametrize(
-    "text", ["yes", "Yes please. When is it there?", "ok", "please refund it", "do it", "ja bitte"]
-)
-def test_a_yes_is_a_yes(text: str) -> None:
-    assert agrees([text])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Could you please tell me when you open?",
-        "please tell me about the home trial",
-        "ok what are your hours?",
-        "thanks, and what about my router",
-        "that's fine, but is my TV covered by the warranty",
-        "yes, but wait",
-        "no",
-    ],
-)
-def test_politeness_in_another_matter_is_no_yes(text: str) -> None:
-    assert not agrees([text])

@@ -191,12 +191,15 @@ async def test_an_archive_that_stands_still_is_told_long_before_its_statement_en
     async def stand_still() -> None:
         await goes_on.wait()
 
-    monkeypatch.setattr(archiving, "SILENT_S", 0.02)
+    monkeypatch.setattr(archiving, "SLOW_S", 0.05)
     monkeypatch.setattr(bench.store, "prepare", stand_still)
     bench.hear(2)
-    await bench.failed("does not answer")
+    await bench.failed("longer than usual")
     assert bench.acked == [1]
     goes_on.set()
     await bench.settled(2)
+    assert "longer than usual" in bench.archiving.reason
+    bench.hear(3)
+    await bench.settled(3)
     assert bench.archiving.reason == ""
     await stop(bench, running)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from test_a_turn_goes_through_the_shared_loop import fresh
 
@@ -122,3 +123,14 @@ async def test_work_that_has_waited_is_looked_up_before_the_model_is_asked(age_s
     scene = Scene(loop)
     await scene.deliver(Revoked(scene.turn.turn_id, scene.turn.epoch, "interrupted", now_ms()), age_s=age_s)
     assert loop.asked == asked and not scene.failures
+
+
+async def test_work_past_its_deadline_costs_no_completion_and_ends_its_turn() -> None:
+    """Its owner is told by a message of its own; where that is lost, this one is left."""
+    loop = Scripted()
+    scene = Scene(loop)
+    scene.turn = msgspec.structs.replace(scene.turn, deadline_at=now_ms() - 1)
+    await scene.deliver()
+    (outcome,) = scene.outcomes
+    assert isinstance(outcome, TurnFailed) and outcome.code == "deadline"
+    assert loop.asked == 0

@@ -30,7 +30,10 @@ class Listeners:
         """From now on `listener` hears what is said on `subject`; the client's errors as they are."""
         subscription = await self._client.subscribe(subject, queue=queue)
         # In the place of a queue of its own, which the iterator would keep alive.
+        own = subscription._pending_queue
         subscription._pending_queue, subscription._message_iterator = self._heard, None
+        while not own.empty():
+            self._heard.put_nowait(own.get_nowait())
         listening = self._listening[subscription._id] = _Listening(self, subscription, listener)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="listeners")

@@ -49,10 +49,15 @@ class BackofficeClient:
 
         What is not `repeatable` is tried again only as long as it never left (`not_sent`).
         """
+        left = False
         async for attempt in patient(PATIENCE_S, passing if repeatable else _never_left):
             with attempt:
-                return await self._guarded(method, path, body, key)
-        raise AssertionError("tenacity returns or raises")
+                try:
+                    answer = await self._guarded(method, path, body, key)
+                except TransientError as error:
+                    left = left or not _never_left(error)
+                    raise
+        return answer.after(left) if isinstance(answer, _Refused) else answer
 
     async def _guarded(self, method: str, path: str, body: dict[str, Any] | None, key: str) -> Any:
         try:
@@ -87,10 +92,15 @@ def _never_left(error: BaseException) -> bool:
     return isinstance(error, TransientError) and error.code == NOT_SENT
 
 
-class _Refused:
-    def __init__(self, sentence: str, code: str | None) -> None:
-        self.sentence = sentence
-        self.code = code
+class _Refused(msgspec.Struct, frozen=True):
+    """`uncertain` where an earlier try has left and nobody knows what became of it."""
+
+    sentence: str
+    code: str | None
+    uncertain: bool = False
+
+    def after(self, left: bool) -> _Refused:
+        return msgspec.structs.replace(self, uncertain=left)
 
 
 class _Problem(msgspec.Struct):
@@ -142,5 +152,7 @@ class CustomerBackoffice:
 
 def _accepted(answer: Any) -> Any:
     if isinstance(answer, _Refused):
-        raise ToolRefusedError(answer.sentence, code=answer.code)
+        refused = ToolRefusedError(answer.sentence, code=answer.code)
+        refused.uncertain = answer.uncertain
+        raise refused
     return answer

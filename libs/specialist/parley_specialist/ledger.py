@@ -156,7 +156,7 @@ def _meaning(
 ) -> EffectSettled | EffectUnknown | None:
     """What an act that ended with `error` means for the effect; None where doing it again will tell."""
     if isinstance(error, ToolRefusedError):
-        if not again:
+        if not again and not error.uncertain:
             return _settled(intent, ok=False, result={"summary": error.message})
         # It may have happened before, or be on its way still: a refusal now is not its outcome.
         return None if error.code == UNREADABLE else _given_up(intent)

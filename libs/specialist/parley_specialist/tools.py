@@ -52,9 +52,13 @@ class ToolResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ToolRefusedError(PermanentError):
-    """The rules of a tool say no; its text is told to the customer."""
+    """The rules of a tool say no; its text is told to the customer.
+
+    `uncertain` where an earlier try may have been carried out: then a no is not how the action has ended.
+    """
 
     code = "refused"
+    uncertain = False
 
 
 Function = Callable[..., Awaitable[ToolResult]]

@@ -40,8 +40,7 @@ class Worker:
         """Answer the work; its outcome is in the log before the delivery is acknowledged."""
         work: Work = decode(delivery.data, Work)
         if work.deadline_at <= now_ms():
-            # Its owner has told the customer already: working on it would only cost.
-            log("parley.specialist").info("work past its deadline", extra={"turn": work.turn_id})
+            await self._too_late(work, delivery.attempt)
             return
         with continued(delivery.headers, conversation=work.conversation, turn=work.turn_id):
             if isinstance(work, AssignTurn):
@@ -50,6 +49,14 @@ class Worker:
                 await self._attempts.run(*tried, answer, partial(self._fail, *tried))
             elif delivery.attempt <= self._most:
                 await self._consult(work)
+
+    async def _too_late(self, work: Work, attempt: int) -> None:
+        """Nobody waits for it any more: working on it would only cost. Its owner knows by itself, but by one message,
+        which may be lost; of two the first counts.
+        """
+        log("parley.specialist").info("work past its deadline", extra={"turn": work.turn_id})
+        if isinstance(work, AssignTurn):
+            await self._publish(work, self._failed(work, attempt, "deadline", "The turn ran out of time."))
 
     async def _fail(self, turn: AssignTurn, attempt: int) -> None:
         """Say that the turn failed and why, after the attempts that it had."""

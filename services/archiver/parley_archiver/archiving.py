@@ -20,8 +20,8 @@ from parley_proto.errors import ParleyError
 
 IDLE_S = 2.0
 # A statement has longer than that; but who asks how the archive is wants to know by then.
-SILENT_S = 5.0
-_SILENT = "PostgreSQL does not answer; what is said waits in the log until it does."
+SLOW_S = 5.0
+_SLOW = "The archive takes longer than usual; what is said waits in the log meanwhile: look whether PostgreSQL answers."
 
 
 class Archiving:
@@ -50,13 +50,17 @@ class Archiving:
         self._idle_s = idle_s
         self._reason = "The archive has not been reached yet."
         self._trying_since = 0.0
+        self._slow = False
         self.rows = 0
 
     @property
     def reason(self) -> str:
         """Why the archive takes nothing now, empty while it does."""
-        silent = self._trying_since and time.monotonic() - self._trying_since > SILENT_S
-        return _SILENT if silent and not self._reason else self._reason
+        return self._reason or (_SLOW if self._slow or self._lasts() else "")
+
+    def _lasts(self) -> bool:
+        """Whether the batch in hand takes too long."""
+        return bool(self._trying_since) and time.monotonic() - self._trying_since > SLOW_S
 
     async def run(self) -> None:
         """Archive until the inbox is closed and empty; what can't be committed by then goes back to the log."""
@@ -93,7 +97,8 @@ class Archiving:
             self._failed("internal", "The archiver failed on a batch: its log says where.")
             return False
         finally:
-            self._trying_since = 0.0
+            # Until a batch goes through as usual: not well between two slow ones.
+            self._slow, self._trying_since = self._lasts(), 0.0
         self._reason = ""
         return True
 

@@ -8,7 +8,7 @@ import msgspec
 
 from parley_conversation import recap, texts
 from parley_conversation.answering import answer, grant, next_turn, settled
-from parley_conversation.outcomes import turn_answered, turn_ended
+from parley_conversation.outcomes import is_open, turn_answered, turn_ended, without_answer
 from parley_conversation.transition import (
     Facts,
     Transition,
@@ -109,7 +109,7 @@ def _customer_message(state: Checkpoint | None, entry: CustomerMessage, facts: F
     transition = Transition(state)
     line = Line("customer", recap.cut(entry.text), entry.message_id, at=entry.at)
     transition.shown.append(_echo(entry))
-    transition.update(recent=_remember(state.recent, entry))
+    transition.update(recent=_remember(state.recent, entry.message_id, entry.body_hash))
     show_notices(transition, facts)
     if state.turn is None:
         answer(transition, [line], facts)
@@ -147,17 +147,24 @@ def _repeated(state: Checkpoint, entry: CustomerMessage, facts: Facts) -> Transi
 
 
 def dead_letter(state: Checkpoint | None, entry: Entry, facts: Facts, reason: str) -> Transition | None:
-    """Set aside an entry that can't be handled, so that the conversation goes on, and tell the customer."""
+    """Set aside an entry that can't be handled, so that the conversation goes on, and tell the customer.
+
+    One that would have ended the open turn ends it all the same: nothing else may come that does.
+    """
     if state is None and not isinstance(entry, CustomerMessage | PersonRequested):
         return None
     known = state or _opened(entry, facts)  # type: ignore[arg-type]
+    if isinstance(entry, Outcome | TurnDue) and known.turn and is_open(known, entry):
+        transition = without_answer(known, known.turn, "dead_letter", facts)
+        set_aside(transition, "entry", reason, known.turn.messages, facts, known.turn)
+        return _finished(transition, facts)
     transition = Transition(known)
-    lines: list[Line] = []
+    lines = entry.messages if isinstance(entry, RetryRequested) else []
     if isinstance(entry, CustomerMessage):
         about = entry.message_id
         lines = [Line("customer", recap.cut(entry.text), about, at=entry.at)]
         transition.shown.append(_echo(entry))
-        transition.update(recent=_remember(known.recent, entry))
+        transition.update(recent=_remember(known.recent, entry.message_id, entry.body_hash))
         text, final = texts.failure("dead_letter"), known.turn is None
         say(transition, text, "failed", about, facts, answers=[about], final=final)
     set_aside(transition, "entry", reason, lines, facts, known.turn)
@@ -169,10 +176,10 @@ def _same_customer(state: Checkpoint, entry: CustomerMessage | PersonRequested |
     return (mine.tenant, mine.principal) == (theirs.tenant, theirs.principal)
 
 
-def _remember(recent: dict[str, str], entry: CustomerMessage) -> dict[str, str]:
+def _remember(recent: dict[str, str], name: str, body_hash: str) -> dict[str, str]:
     """The newest ids with their body's hash: what must hold beyond the log's duplicate window (design.md)."""
     kept = list(recent.items())[-(RECENT_IDS - 1) :]
-    return dict(kept) | {entry.message_id: entry.body_hash}
+    return dict(kept) | {name: body_hash}
 
 
 def _person_requested(state: Checkpoint | None, entry: PersonRequested, facts: Facts) -> Transition | None:
@@ -192,11 +199,17 @@ def _person_requested(state: Checkpoint | None, entry: PersonRequested, facts: F
 
 
 def _retry_requested(state: Checkpoint, entry: RetryRequested, facts: Facts) -> Transition | None:
+    """Once, however often it is asked for. What the letter is about comes first, as it did then: the first message of
+    a turn is what an action that may be repeated later is known by (`parley_specialist.ledger.effect_key`).
+    """
+    if entry.dead_id in state.recent:
+        return None
     transition = Transition(state)
+    transition.update(recent=_remember(state.recent, entry.dead_id, ""))
     if state.turn is None:
         answer(transition, entry.messages, facts)
     elif recap.has_room([*state.turn.messages, *state.queue, *entry.messages]):
-        transition.update(queue=[*state.queue, *entry.messages])
+        transition.update(queue=[*entry.messages, *state.queue])
     else:
         # Under an id of its own: who asked for the retry is about to remove the old letter.
         set_aside(transition, "no_room", texts.NO_ROOM, entry.messages, facts, None)

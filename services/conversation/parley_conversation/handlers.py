@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -37,7 +38,6 @@ class Delivered(msgspec.Struct):
     seq: int
     data: bytes
     headers: dict[str, str]
-    attempt: int = 1
     done: Callable[[], Awaitable[None]] | None = None
     again: Callable[[float], Awaitable[None]] | None = None
 
@@ -80,20 +80,20 @@ class Conversations:
         self._committed = committed
         self._queues: dict[str, dict[int, Delivered]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # How often each entry could not be applied, by its sequence: deliveries count outages too.
+        self._stuck: Counter[int] = Counter()
 
     @property
     def in_flight(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
 
     def deliver(self, message: Msg) -> None:
-        metadata = message.metadata
+        seq = message.metadata.sequence.stream
 
         async def again(delay: float) -> None:
             await message.nak(delay=delay)
 
-        entry = Delivered(
-            metadata.sequence.stream, message.data, message.headers or {}, metadata.num_delivered, message.ack, again
-        )
+        entry = Delivered(seq, message.data, message.headers or {}, message.ack, again)
         self._enqueue(message.subject.rpartition(".")[2], entry)
 
     def recover(self, stored: Stored) -> None:
@@ -149,6 +149,7 @@ class Conversations:
                 log("parley.conversation").warning("entry waits", exc_info=not foreseen, extra={"reason": _told(error)})
                 await self._retry_or_bury(conversation, entry, error)
             else:
+                self._stuck.pop(entry.seq, None)
                 await entry.settle()
 
     async def _retry_or_bury(self, conversation: str, entry: Delivered, error: Exception) -> None:
@@ -156,7 +157,11 @@ class Conversations:
 
         The entry that is stuck may be an earlier one than the one in hand, which then has its turn afterwards.
         """
-        if not isinstance(error, StuckError) or entry.attempt <= MAX_ATTEMPTS:
+        if not isinstance(error, StuckError):
+            await entry.give_back(1.0)
+            return
+        self._stuck[error.seq] += 1
+        if self._stuck[error.seq] <= MAX_ATTEMPTS:
             await entry.give_back(1.0)
             return
         try:
@@ -173,10 +178,12 @@ class Conversations:
     async def _bury(self, conversation: str, stuck: StuckError) -> None:
         """Set aside the stuck entry, fenced by the very state that it could not be applied to."""
         body: Entry = decode(stuck.data, Entry)
-        facts = Facts(conversation, stuck.seq, now_ms(), 0, self._directory.names())
+        turn_ms = int(self._settings.turn_timeout_s * 1000)
+        facts = Facts(conversation, stuck.seq, now_ms(), turn_ms, self._directory.names())
         transition = dead_letter(stuck.hot.state, body, facts, stuck.message)
         if transition:
             await self._store.commit(stuck.hot, transition)
+        self._stuck.pop(stuck.seq, None)
         metrics.DEAD_LETTERS.inc()
         log("parley.conversation").error("dead letter", extra={"seq": stuck.seq, "entry": type(body).__name__})
 

@@ -36,7 +36,7 @@ Ending = HandoffRequested | EscalationRequested | TurnFailed | TurnDue
 
 
 def turn_answered(state: Checkpoint, entry: TurnAnswered, facts: Facts) -> Transition | None:
-    if not _is_open(state, entry):
+    if not is_open(state, entry):
         return None
     transition = Transition(state)
     revoke(transition, "answered", facts)
@@ -66,7 +66,7 @@ def turn_answered(state: Checkpoint, entry: TurnAnswered, facts: Facts) -> Trans
 def turn_ended(state: Checkpoint, entry: Ending, facts: Facts) -> Transition | None:
     """The turn ends without an answer of its own. What nobody knows the outcome of is set aside for a person."""
     turn = state.turn
-    if turn is None or not _is_open(state, entry):
+    if turn is None or not is_open(state, entry):
         return None
     doubt = _doubt(entry, facts)
     transition = _end(state, turn, entry, facts, doubtful=bool(doubt))
@@ -102,14 +102,14 @@ def _end(state: Checkpoint, turn: OpenTurn, entry: Ending, facts: Facts, *, doub
         possible = entry.to in facts.specialties and state.handoffs < facts.max_handoffs
         to, reason = (entry.to, "handoff") if possible else (ESCALATION, "handoff_limit")
         return _hand_over(state, turn, to, reason, entry.summary, facts)
-    return _ended(state, turn, entry.code if isinstance(entry, TurnFailed) else "deadline", facts)
+    return without_answer(state, turn, entry.code if isinstance(entry, TurnFailed) else "deadline", facts)
 
 
 def _hand_over(
     state: Checkpoint, turn: OpenTurn, to: str, reason: str, summary: HandoffSummary, facts: Facts
 ) -> Transition:
     if to == state.owner or to not in facts.specialties:
-        return _ended(state, turn, UNKNOWN_OUTCOME if reason == UNKNOWN_OUTCOME else "no_receiver", facts)
+        return without_answer(state, turn, UNKNOWN_OUTCOME if reason == UNKNOWN_OUTCOME else "no_receiver", facts)
     transition = Transition(state)
     if facts.deeds:
         known = unsettled(facts.deeds, sent_by_customer(turn.messages))
@@ -121,7 +121,7 @@ def _hand_over(
     return transition
 
 
-def _ended(state: Checkpoint, turn: OpenTurn, code: str, facts: Facts) -> Transition:
+def without_answer(state: Checkpoint, turn: OpenTurn, code: str, facts: Facts) -> Transition:
     """The turn is over without an answer; the customer hears why, and what was done all the same."""
     transition = Transition(state)
     revoke(transition, code, facts)
@@ -133,7 +133,7 @@ def _ended(state: Checkpoint, turn: OpenTurn, code: str, facts: Facts) -> Transi
     return transition
 
 
-def _is_open(state: Checkpoint, outcome: Outcome | TurnDue) -> bool:
+def is_open(state: Checkpoint, outcome: Outcome | TurnDue) -> bool:
     """Only the first outcome of the open turn counts; a zombie's epoch is an old one."""
     turn = state.turn
     return turn is not None and (turn.turn_id, turn.epoch) == (outcome.turn_id, outcome.epoch)

@@ -24,7 +24,7 @@ class Turnstile(Generic[T]):
             await self.join()
         self._waiting.append(item)
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            self._start()
 
     async def join(self) -> None:
         """Returns when nothing waits or is being handled any more."""
@@ -37,9 +37,15 @@ class Turnstile(Generic[T]):
         if self._task:
             self._task.cancel()
 
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._ended)
+
     async def _run(self) -> None:
-        try:
-            while self._waiting:
-                await self._handle(self._waiting.pop(0))
-        finally:
-            self._task = None
+        while self._waiting:
+            await self._handle(self._waiting.pop(0))
+
+    def _ended(self, _task: asyncio.Task[None]) -> None:
+        self._task = None
+        if self._waiting:
+            self._start()
