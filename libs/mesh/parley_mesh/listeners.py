@@ -11,6 +11,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from parley_mesh.bus import Listener, Subscription
 from parley_mesh.errors import CLIENT_ERRORS
 from parley_mesh.telemetry import log
+from parley_mesh.wire import OnMessage, Wire, WireSubscription
 
 
 class Listeners:
@@ -20,7 +21,7 @@ class Listeners:
     So no listener may wait for long, and one that fails costs the others nothing.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Wire) -> None:
         self._client = client
         self._heard: asyncio.Queue[Msg] = asyncio.Queue()
         self._listening: dict[int, _Listening] = {}
@@ -28,6 +29,9 @@ class Listeners:
 
     async def add(self, subject: str, queue: str, listener: Listener) -> Subscription:
         """From now on `listener` hears what is said on `subject`; the client's errors as they are."""
+        if not isinstance(self._client, Client):
+            # The twin in memory has no queues that could be shared.
+            return _Plain(await self._client.subscribe(subject, queue=queue, cb=_telling(listener)))
         subscription = await self._client.subscribe(subject, queue=queue)
         # In the place of a queue of its own, which the iterator would keep alive.
         own = subscription._pending_queue
@@ -54,17 +58,25 @@ class Listeners:
                 self._heard.task_done()
 
 
+class _Plain:
+    def __init__(self, subscription: WireSubscription) -> None:
+        self._subscription = subscription
+
+    async def close(self) -> None:
+        await close(self._subscription)
+
+
 class _Listening:
     def __init__(self, listeners: Listeners, subscription: NatsSubscription, listener: Listener) -> None:
         self._listeners = listeners
         self._subscription = subscription
-        self._listener = listener
+        self._tell = _telling(listener)
 
     async def tell(self, message: Msg) -> None:
         # The client counts what waits here, and would call the subscription slow one day.
         self._subscription._pending_size -= len(message.data)
         try:
-            await self._listener(message.subject, message.data, message.headers or {})
+            await self._tell(message)
         except Exception:
             log("parley.mesh").exception("a listener failed", extra={"subject": message.subject})
 
@@ -73,7 +85,14 @@ class _Listening:
         await close(self._subscription)
 
 
-async def close(subscription: NatsSubscription) -> None:
+def _telling(listener: Listener) -> OnMessage:
+    async def tell(message: Msg) -> None:
+        await listener(message.subject, message.data, message.headers or {})
+
+    return tell
+
+
+async def close(subscription: WireSubscription) -> None:
     """End a subscription, or find that it has ended with its connection."""
     try:
         await subscription.unsubscribe()
