@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar, cast
@@ -76,7 +77,9 @@ class FaultyWire:
         self.dead = True
         self._running.set()
         for subscription in self._subscriptions:
-            await subscription.unsubscribe()
+            # What it was doing may have ended some of them meanwhile.
+            with contextlib.suppress(nats.errors.BadSubscriptionError):
+                await subscription.unsubscribe()
 
     async def through(self, step: Step, perform: Callable[[], Awaitable[T]]) -> T:
         """Do `perform`, which is `step`, unless a fault that was planned for it comes in between."""
