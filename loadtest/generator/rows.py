@@ -13,8 +13,10 @@ CALLERS = (1, 2, 5, 10)
 KNOWN = (100, 1_000, 5_000, 20_000)
 HISTORY_KB = (10, 50, 200)
 _MANY_SOCKETS = 5_000
-# Ten times half of the capacity: before and after it there is time to spare.
-_BURST = "--profile burst --every {every}"
+_PACED = 250
+# Of 5,000 conversations as many messages as can be answered without a queue; ten times half of that as a burst.
+_BELOW = "--every {every}"
+_BURST = f"--profile burst {_BELOW}"
 _SERVICES_APART = ("total", "everything")
 
 
@@ -43,7 +45,7 @@ def runs() -> list[Run]:
     found = [
         Run("saturation", "--profile saturation --seconds 60", "--profile saturation --conversations 50 --seconds 15"),
         Run("single", "--profile single --seconds 30", "--profile single --seconds 10"),
-        Run("steady", _steady(5000, 600), _steady(200, 20)),
+        Run("steady", f"{_steady(5000, 600)} {_BELOW}", f"{_steady(200, 20)} {_BELOW}", 0.6),
         Run("burst", f"{_BURST} --conversations 1500 --seconds 120", f"{_BURST} --conversations 200 --seconds 40", 0.5),
     ]
     found += [
@@ -100,7 +102,8 @@ def _steadily(done: Runs) -> list[Check]:
         for place, bound in (("p50", 10), ("p95", 50), ("p99", 100))
     ]
     worst = max(found["loop_lag_ms_p99"].items(), key=lambda item: item[1], default=("none", 0.0))
-    return [*counts, *times, _most(row, f"loop lag p99, worst ({worst[0]}), ms", worst[1], 20)]
+    paced = _least(row, "turns/s, a message each 20 s of every conversation", found["turns_per_s"], _PACED)
+    return [paced, *counts, *times, _most(row, f"loop lag p99, worst ({worst[0]}), ms", worst[1], 20)]
 
 
 def _capacity(done: Runs) -> list[Check]:
