@@ -43,7 +43,11 @@ def runs() -> list[Run]:
     """In the order in which they are made: what makes use of the capacity stands behind its measurement."""
     crowd = "--profile steady --provider none --conversations"
     found = [
-        Run("saturation", "--profile saturation --seconds 60", "--profile saturation --conversations 50 --seconds 15"),
+        Run(
+            "saturation",
+            "--profile saturation --seconds 130 --warmup 80",
+            "--profile saturation --conversations 50 --seconds 15",
+        ),
         Run("single", "--profile single --seconds 30", "--profile single --seconds 10"),
         Run("steady", f"{_steady(5000, 600)} {_BELOW}", f"{_steady(200, 20)} {_BELOW}", 0.6),
         Run("burst", f"{_BURST} --conversations 1500 --seconds 120", f"{_BURST} --conversations 200 --seconds 40", 0.5),
