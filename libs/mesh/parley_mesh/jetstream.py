@@ -15,8 +15,7 @@ from nats.aio.msg import Msg
 
 from parley_mesh.bus import Appended, Headers, Listener, Stored, Subscription, Write
 from parley_mesh.errors import CLIENT_ERRORS, NOT_FOUND, from_api, from_client
-from parley_mesh.listeners import Listeners
-from parley_mesh.listeners import close as _close
+from parley_mesh.listeners import Listeners, close
 from parley_proto.envelope import MSG_ID, decode
 from parley_proto.errors import ParleyError, PermanentError, TransientError
 from parley_proto.reply import Refusal
@@ -126,7 +125,7 @@ class NatsBus:
         except CLIENT_ERRORS as error:
             raise from_client(subject, error) from error
         finally:
-            await _close(subscription)
+            await close(subscription)
 
     async def listen(self, subject: str, listener: Listener, *, queue: str = "") -> Subscription:
         try:
