@@ -20,6 +20,7 @@ import msgspec
 
 from parley_cli.errors import CommandError
 from parley_cli.transcript import Handoff, Message, Transcript
+from parley_mesh.tasks import end
 
 _MAX_FRAME = 1 << 20
 _CONNECT_S = 10.0
@@ -165,8 +166,7 @@ class Conversation:
 
     async def __aexit__(self, *_: object) -> None:
         if self._running:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            await end(self._running)
 
     @property
     def acked(self) -> bool:
@@ -187,8 +187,7 @@ class Conversation:
             async with asyncio.timeout(timeout_s):
                 messages = await sending.answered
         finally:
-            resending.cancel()
-            await asyncio.gather(resending, return_exceptions=True)
+            await end(resending)
         return self._answer(messages[-1], (time.monotonic() - sending.began) * 1000)
 
     async def caught_up(self, timeout_s: float) -> None:

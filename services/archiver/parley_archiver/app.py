@@ -22,6 +22,7 @@ from parley_mesh.endpoints import Endpoint
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.pull import PullLoop
 from parley_mesh.runner import Mesh, Service
+from parley_mesh.tasks import end
 from parley_proto import subjects
 
 DURABLE = "archiver"
@@ -108,9 +109,7 @@ class Archiver:
         await settle([delivery.release for delivery in self._inbox.abandon()])
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         await self._store.close()
 
     def reason(self) -> str:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from parley_backoffice import schema
 from parley_backoffice.domain import Call, Reply, replay_of, reply_to, wait_before
 from parley_backoffice.settings import Settings
+from parley_mesh.tasks import end
 from parley_proto.errors import ConflictError, ParleyError, TransientError
 
 if TYPE_CHECKING:
@@ -96,8 +97,7 @@ class Database:
         try:
             yield
         finally:
-            preparing.cancel()
-            await asyncio.wait([preparing])
+            await end(preparing)
             await self._close()
 
     async def _close(self) -> None:

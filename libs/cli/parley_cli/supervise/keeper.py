@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +11,7 @@ import msgspec
 from parley_cli.errors import CommandError
 from parley_cli.supervise.intensity import Intensity
 from parley_cli.supervise.process import Launch, Process, said_last, start
+from parley_mesh.tasks import end
 
 SETTINGS_ARE_WRONG = 2
 _PROBE_EVERY_S = 0.05
@@ -89,10 +89,7 @@ class Keeper:
 
     async def stop(self, patience_s: float) -> None:
         """End the child for good, by force when its patience is over."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
         if self.process and self.process.exit_code is None:
             await self.process.stop(patience_s)
 

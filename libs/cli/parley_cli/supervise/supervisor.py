@@ -19,6 +19,7 @@ from parley_cli.supervise.keeper import Child, FellTooOftenError, Keeper
 from parley_cli.supervise.process import Process
 from parley_cli.supervise.report import Report
 from parley_mesh import topology
+from parley_mesh.tasks import end
 
 
 class Supervisor:
@@ -62,9 +63,7 @@ class Supervisor:
                 if ended.done():
                     ended.result()
         finally:
-            for task in (starting, stopping, scrubbing):
-                task.cancel()
-            await asyncio.gather(starting, stopping, scrubbing, return_exceptions=True)
+            await end(starting, stopping, scrubbing)
 
     def _asked_to_stop(self) -> None:
         if self._stopping.is_set() and not self._hurrying:
@@ -108,9 +107,7 @@ class Supervisor:
         try:
             await self._report_as_they_come(waiting)
         finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await end(*waiting)
 
     async def _report_as_they_come(self, waiting: dict[asyncio.Task[None], Keeper]) -> None:
         left = set(waiting)
