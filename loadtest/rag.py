@@ -223,7 +223,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         finally:
             await bench.workers.close()
             await encoder.close()
-            store.close()
+            await store.close()
 
 
 async def report(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class Parts:
         self._mesh = mesh
         self._encoder = encoder
         remote = "://" in settings.table
-        self._store = LanceStore(settings.table, encoder.model.name, encoder.model.dimensions)
+        model = encoder.model
+        self._store = LanceStore(settings.table, model.name, model.dimensions, resident=settings.resident_rows)
         writer = Writer(None if remote else settings.data)
         versions = Versions(self._store)
         copies = Copies(
@@ -144,7 +145,7 @@ class Parts:
         await self._upkeep.close()
         await self._workers.close()
         await self._reader.close()
-        self._store.close()
+        await self._store.close()
 
     async def _tell(self) -> None:
         """Every instance hears it, this one too; but our own next search must not wait for it."""

@@ -158,7 +158,7 @@ async def opened(data: Path, precision: str) -> AsyncIterator[Bench]:
         finally:
             await workers.close()
             await encoder.close()
-            store.close()
+            await store.close()
 
 
 def read_documents(path: Path) -> list[Document]:

@@ -14,7 +14,7 @@ import lancedb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from lancedb.expr import Expr, col, lit
+from lancedb.expr import col, lit
 from lancedb.index import FTS, Bitmap, BTree, HnswSq
 from lancedb.table import AsyncTable
 
@@ -22,8 +22,10 @@ from parley_mesh.telemetry import log
 from parley_proto.errors import TransientError
 from parley_rag.adapters import Known, Row
 from parley_rag.domain import Hit
+from parley_rag.filters import beyond, visible
 from parley_rag.parts import PART
 from parley_rag.requests import Scope
+from parley_rag.resident import Resident
 from parley_rag.schema import HEADING, KEY, LOOKED_UP, SHOWN, model_of, schema_for, to_arrow, vectors_to_numpy
 from parley_rag.snapshots.restoring import undo_half
 
@@ -50,15 +52,23 @@ class LanceStore:
 
     `trouble` says what is wrong with the table, and is empty again after a success; `troubled` is set meanwhile.
     A table made by another model than `model` is trouble too: vectors of two models can't be compared.
+    With at most `resident` windows it is kept in memory, and vectors are compared there.
     """
 
     def __init__(
-        self, where: Path | str, model: str, dimensions: int, options: Mapping[str, str] | None = None
+        self,
+        where: Path | str,
+        model: str,
+        dimensions: int,
+        options: Mapping[str, str] | None = None,
+        *,
+        resident: int = 0,
     ) -> None:
         # A relative name that starts with "db" would be taken for LanceDB's cloud.
         self.where = str(where) if "://" in str(where) else str(Path(where).resolve())
         self.schema = schema_for(model, dimensions)
         self._options = dict(options or {})
+        self._resident = Resident(resident)
         self._opened: AsyncTable | None = None
         self._opening = asyncio.Lock()
         self.trouble = ""
@@ -107,7 +117,7 @@ class LanceStore:
             shrunk = {document: count for document, count in counts.items() if count < known.get(document, 0)}
             if shrunk:
                 # First: what is cut off here leaves the old content hash behind, so that the next try sees a change.
-                await table.delete(_beyond(tenant, shrunk))
+                await table.delete(beyond(tenant, shrunk))
             if rows:
                 merge = table.merge_insert([KEY]).when_matched_update_all().when_not_matched_insert_all()
                 await merge.execute(to_arrow(rows, self.schema))
@@ -115,6 +125,9 @@ class LanceStore:
     async def by_vector(self, vector: bytes, scope: Scope, limit: int) -> list[Hit]:
         query = np.frombuffer(vector, np.float32)
         async with self.table() as table:
+            windows = await self._resident.windows(table)
+            if windows and (places := await self._resident.visible(table, windows, scope)) is not None:
+                return windows.nearest(query, places, limit)
             search = table.query().nearest_to(query).column("vector").distance_type("cosine")
             search = search.nprobes(_ALL_PARTITIONS).ef(_EXPLORED * limit).refine_factor(_REFINED)
             filtered = search.where(visible(scope)).select([*SHOWN, HEADING, "_distance"]).limit(limit)
@@ -122,11 +135,15 @@ class LanceStore:
         return _hits(found, query, 1.0 - found["_distance"].to_numpy(), np.zeros(found.num_rows))
 
     async def by_text(self, query: str, vector: bytes, scope: Scope, limit: int) -> list[Hit]:
-        async with self.table() as table:
-            search = table.query().nearest_to_text(query, columns="indexed")
-            filtered = search.where(visible(scope)).select([*SHOWN, HEADING, "vector", "_score"]).limit(limit)
-            found = await filtered.to_arrow()
         meant = np.frombuffer(vector, np.float32)
+        async with self.table() as table:
+            search = table.query().nearest_to_text(query, columns="indexed").where(visible(scope)).limit(limit)
+            if windows := await self._resident.windows(table):
+                found = await search.select([KEY, "_score"]).to_arrow()
+                hits = windows.hits(found[KEY].to_pylist(), meant, found["_score"].to_numpy())
+                if hits is not None:
+                    return hits
+            found = await search.select([*SHOWN, HEADING, "vector", "_score"]).to_arrow()
         return _hits(found, meant, vectors_to_numpy(found["vector"]) @ meant, found["_score"].to_numpy())
 
     async def tend(self) -> None:
@@ -153,11 +170,13 @@ class LanceStore:
 
     def reopen(self) -> None:
         """Forget the open table: somebody has put another one in its place."""
+        self._resident.forget()
         if self._opened:
             self._opened.close()  # type: ignore[no-untyped-call]
         self._opened = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        await self._resident.close()
         self.reopen()
 
     @asynccontextmanager
@@ -220,6 +239,7 @@ class LanceStore:
             # Somebody else has written meanwhile: the table is sound, and what was to be done is done next time.
             return TransientError("Another instance is writing to the table; try again.", code="table_busy")
         self._opened = None
+        self._resident.forget()
         reason = _SOURCE.sub("", str(error).splitlines()[0])[:200] if str(error) else type(error).__name__
         self.trouble = (
             f"The knowledge table in {self.where} can't be used: {reason}. Bring it back with `parley kb restore`, or "
@@ -232,35 +252,6 @@ class LanceStore:
 def partitions_for(rows: int) -> int:
     """How many partitions the vector index of a table with `rows` has, a power of two; 0 for no index."""
     return 0 if rows < INDEX_FROM else min(1 << (rows // _PARTITION).bit_length(), _ALL_PARTITIONS)
-
-
-def visible(scope: Scope) -> Expr:
-    """The rows that `scope` may see."""
-    expression = col("tenant") == lit(scope.tenant)
-    expression = expression & col("access").isin([lit(group) for group in scope.groups])
-    expression = expression & (col("valid_from") <= lit(scope.day)) & (col("valid_until") >= lit(scope.day))
-    if scope.specialties:
-        expression = expression & col("specialty").isin([lit(name) for name in scope.specialties])
-    for column, value in scope.equal:
-        expression = expression & _is(column, value)
-    return expression
-
-
-def _is(column: str, value: str) -> Expr:
-    same = col(column) == lit(value)
-    if column != "language":
-        return same
-    # en means every English, en-GB only that one; "." follows "-", and the table knows no prefixes.
-    return same | ((col(column) >= lit(f"{value}-")) & (col(column) < lit(f"{value}.")))
-
-
-def _beyond(tenant: str, counts: Mapping[str, int]) -> Expr:
-    """The rows of each document past its count."""
-    parts = [(col("document") == lit(document)) & (col("number") >= lit(count)) for document, count in counts.items()]
-    expression = parts[0]
-    for part in parts[1:]:
-        expression = expression | part
-    return (col("tenant") == lit(tenant)) & expression
 
 
 async def _indexed(table: AsyncTable) -> set[str]:

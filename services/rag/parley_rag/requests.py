@@ -34,7 +34,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a search may see. It becomes part of the query to the table: nothing else is ever read.
+    """What a search may see. It becomes part of the query to the table, which alone says what is seen.
 
     `specialties` empty means any. `equal` holds further columns and the value that each must have.
     """

@@ -14,7 +14,8 @@ Cosine = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Sizes are words, `cache_size` is vectors of 1.5 KB, `query_cache_size` is answers of some 5 KB.
+    """Sizes are words, `cache_size` is vectors of 1.5 KB, `query_cache_size` is answers of some 5 KB,
+    `resident_rows` is how large a table may be to be searched in memory too, at some 5 KB a window.
 
     `knowledge_dir` empty means the articles of this package; 'none' starts without any.
     `embedding` is `local` for MiniLM in processes of this service, or `llm-gateway` for `embedding_model` behind it.
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True):
     query_workers_most: Count = 8
     query_waiting: Count = 500
     query_cache_size: Whole = 2_000
+    resident_rows: Whole = 8_192
     read_timeout_s: Seconds = 30.0
     read_memory_mb: Count = 1_024
     floor: Cosine = 0.38

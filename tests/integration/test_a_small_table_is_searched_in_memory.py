@@ -1,0 +1,158 @@
+"""A table in memory finds what the table itself finds, shows nobody more, and is never older than it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from itertools import product
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from lancedb.table import AsyncTable
+
+from parley_proto.errors import TransientError
+from parley_proto.rag import Document
+from parley_rag.adapters import Row
+from parley_rag.chunking import Chunk
+from parley_rag.domain import Hit
+from parley_rag.lance import LanceStore
+from parley_rag.requests import Scope
+from parley_rag.resident import Windows
+
+DIMENSIONS = 384
+WORDS = ["refund", "invoice", "parcel", "password", "wallet", "voucher", "strap", "battery"]
+RANDOM = np.random.default_rng(20261128)
+SCOPES = [
+    Scope(tenant, groups, 20_000, specialties, equal)
+    for tenant, groups, specialties, equal in product(
+        ("default", "other", "nobody"),
+        (("public",), ("public", "staff"), ()),
+        ((), ("billing",)),
+        ((), (("language", "en"),)),
+    )
+]
+
+
+def unit() -> bytes:
+    vector = RANDOM.standard_normal(DIMENSIONS).astype(np.float32)
+    return (vector / np.linalg.norm(vector)).tobytes()
+
+
+def row(number: int, tenant: str = "default", text: str = "") -> Row:
+    words = text or " ".join(RANDOM.choice(WORDS, 6))
+    document = Document(
+        document_id=f"d{number}",
+        title="T",
+        text=words,
+        specialty=("billing", "technical", "")[number % 3],
+        language=("en", "en-GB", "de", "")[number % 4],
+        access=("public", "staff")[number % 5 == 0],
+    )
+    chunk = Chunk(
+        number=0, section="S", section_number=0, passage=words, start=0, end=len(words), indexed=words, heading="T"
+    )
+    return Row(tenant, document, "ingest", "h", chunk, unit(), unit())
+
+
+async def written(store: LanceStore, rows: Sequence[Row]) -> None:
+    for tenant in {one.tenant for one in rows}:
+        mine = [one for one in rows if one.tenant == tenant]
+        await store.replace(tenant, {one.document.document_id: 1 for one in mine}, mine)
+
+
+async def looked_up(store: LanceStore, scope: Scope, vector: bytes, words: str) -> list[Hit]:
+    return [*await store.by_vector(vector, scope, 20), *await store.by_text(words, vector, scope, 20)]
+
+
+def comparable(hits: Sequence[Hit]) -> list[tuple[str, float, float, float]]:
+    found = [(hit.document, round(hit.cosine, 4), round(hit.heading, 3), round(hit.bm25, 4)) for hit in hits]
+    return sorted(found)
+
+
+async def in_memory(store: LanceStore) -> Windows:
+    async with asyncio.timeout(30), store.table() as table:
+        while not (windows := await store._resident.windows(table)):
+            await asyncio.sleep(0.01)
+        return windows
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[tuple[LanceStore, LanceStore]]:
+    """Two instances on one table: the first keeps it in memory."""
+    first, second = LanceStore(tmp_path, "paper", DIMENSIONS, resident=500), LanceStore(tmp_path, "paper", DIMENSIONS)
+    await first.create()
+    await written(first, [row(n, ("default", "other")[n % 7 == 0]) for n in range(200)])
+    yield first, second
+    await first.close()
+    await second.close()
+
+
+async def test_it_finds_what_the_table_finds_for_everyone(stores: tuple[LanceStore, LanceStore]) -> None:
+    first, second = stores
+    await in_memory(first)
+    seen = 0
+    for scope in [*SCOPES, *SCOPES]:
+        vector, words = unit(), str(RANDOM.choice(WORDS))
+        hits = await looked_up(first, scope, vector, words)
+        assert comparable(hits) == comparable(await looked_up(second, scope, vector, words))
+        seen += len(hits)
+    assert seen > 500
+
+
+async def test_what_is_written_and_removed_is_seen_at_once(stores: tuple[LanceStore, LanceStore]) -> None:
+    first, _second = stores
+    scope = SCOPES[0]
+    before = await in_memory(first)
+    new = msgspec.structs.replace(row(6, text="umbrella"), vector=unit())
+    await written(first, [new])
+    hits = await looked_up(first, scope, new.vector, "umbrella")
+    assert [hit.passage for hit in hits if hit.cosine > 0.99] == ["umbrella"] * 2
+    assert (await in_memory(first)).version > before.version
+    assert comparable(await looked_up(first, scope, new.vector, "umbrella")) == comparable(hits)
+    await first.replace("default", {"d6": 0}, [])
+    assert not [hit for hit in await looked_up(first, scope, new.vector, "umbrella") if hit.passage == "umbrella"]
+
+
+async def test_what_another_instance_writes_is_seen_as_soon_as_the_table_is_checked(
+    stores: tuple[LanceStore, LanceStore],
+) -> None:
+    first, second = stores
+    await in_memory(first)
+    new = row(9, text="lantern")
+    await written(second, [new])
+    async with asyncio.timeout(30):
+        while not (await first.by_text("lantern", new.vector, SCOPES[0], 5)):
+            await asyncio.sleep(0.05)
+    found = await first.by_vector(new.vector, SCOPES[0], 1)
+    assert [hit.passage for hit in found] == ["lantern"]
+
+
+async def test_a_table_that_has_outgrown_it_is_asked_itself(stores: tuple[LanceStore, LanceStore]) -> None:
+    first, second = stores
+    await in_memory(first)
+    await written(first, [row(n) for n in range(1000, 1400)])
+    vector = unit()
+    for _ in range(3):
+        hits = await looked_up(first, SCOPES[1], vector, "refund")
+        assert comparable(hits) == comparable(await looked_up(second, SCOPES[1], vector, "refund"))
+    async with first.table() as table:
+        assert await first._resident.windows(table) is None
+
+
+async def test_one_that_was_put_in_its_place_is_read_anew(
+    stores: tuple[LanceStore, LanceStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _second = stores
+    await in_memory(first)
+
+    async def away(_table: AsyncTable) -> int:
+        raise RuntimeError("not found: manifest")
+
+    monkeypatch.setattr(AsyncTable, "version", away)
+    with pytest.raises(TransientError, match="can't be used"):
+        await first.by_vector(unit(), SCOPES[0], 1)
+    monkeypatch.undo()
+    assert first._resident._windows is None
+    assert await first.by_vector(unit(), SCOPES[0], 1)
