@@ -92,6 +92,7 @@ async def stores(tmp_path: Path) -> AsyncIterator[tuple[LanceStore, LanceStore]]
 async def test_it_finds_what_the_table_finds_for_everyone(stores: tuple[LanceStore, LanceStore]) -> None:
     first, second = stores
     await in_memory(first)
+    assert (first.in_memory, second.in_memory) == (200, 0)
     seen = 0
     for scope in [*SCOPES, *SCOPES]:
         vector, words = unit(), str(RANDOM.choice(WORDS))

@@ -166,4 +166,5 @@ class Parts:
             "embedding workers": self._encoder.workers,
             "query workers": self._workers.workers,
             "answers remembered": len(self._answers),
+            "windows in memory": self._store.in_memory,
         }

@@ -74,6 +74,11 @@ class LanceStore:
         self.trouble = ""
         self.troubled = asyncio.Event()
 
+    @property
+    def in_memory(self) -> int:
+        """How many windows are kept in memory too."""
+        return self._resident.count
+
     async def rows(self) -> int:
         async with self.table() as table:
             return int(await table.count_rows())

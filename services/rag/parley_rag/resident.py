@@ -38,6 +38,10 @@ class Windows:
         self._places = {key: place for place, key in enumerate(found[KEY].to_pylist())}
         self._visible: OrderedDict[Scope, Numbers] = OrderedDict()
 
+    @property
+    def count(self) -> int:
+        return len(self._rows)
+
     def visible(self, scope: Scope) -> Numbers | None:
         """The places that `scope` may see; None before `show` has said so."""
         if scope in self._visible:
@@ -76,6 +80,11 @@ class Resident:
         self._too_large = -1
         self._reading: asyncio.Task[None] | None = None
         self._not_before = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many windows are in memory."""
+        return self._windows.count if self._windows else 0
 
     async def windows(self, table: AsyncTable) -> Windows | None:
         """What the table holds now; None while that is not here, so that the table itself has to be asked."""
