@@ -65,7 +65,8 @@ def runs() -> list[Run]:
         for n in HISTORY_KB
     ]
     found.append(Run("reconnect", "--profile reconnect", "--profile reconnect --conversations 100"))
-    found.append(Run("soak", "--profile soak --conversations 2000", "--profile soak --conversations 50 --seconds 30"))
+    soak = "--profile soak --every {every} --conversations"
+    found.append(Run("soak", f"{soak} 2000", f"{soak} 50 --seconds 30", 0.6))
     return found
 
 
