@@ -124,8 +124,8 @@ class IngestProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far a job has come: kept in the bucket `ingestions` under its id, so that another instance goes on from it.
 
     `object` and `cursor` say where to go on: the object that is being read and how much of it is done, -1 for all.
-    `resumed` counts how often somebody had to go on after a death, `resumed_from` is what was done by then. Only the
-    first 200 reasons are kept, `refused` counts all.
+    `resumed` counts how often somebody had to go on after a death, `resumed_from` is what was done by then, `failures`
+    how often a step failed for a reason that nobody foresaw. Only the first 200 reasons are kept, `refused` counts all.
     """
 
     job_id: str
@@ -143,6 +143,7 @@ class IngestProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     skipped: list[Skipped] = []
     resumed: int = 0
     resumed_from: int = 0
+    failures: int = 0
     instance: str = ""
     reason: str = ""
     at: int = 0

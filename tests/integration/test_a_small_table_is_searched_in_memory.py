@@ -8,22 +8,16 @@ from itertools import product
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 from lancedb.table import AsyncTable
+from table_windows import DIMENSIONS, RANDOM, WORDS, row, unit, written
 
 from parley_proto.errors import TransientError
-from parley_proto.rag import Document
-from parley_rag.adapters import Row
-from parley_rag.chunking import Chunk
 from parley_rag.domain import Hit
 from parley_rag.lance import LanceStore
 from parley_rag.requests import Scope
-from parley_rag.resident import Windows
+from parley_rag.resident import Resident, Windows
 
-DIMENSIONS = 384
-WORDS = ["refund", "invoice", "parcel", "password", "wallet", "voucher", "strap", "battery"]
-RANDOM = np.random.default_rng(20261128)
 SCOPES = [
     Scope(tenant, groups, 20_000, specialties, equal)
     for tenant, groups, specialties, equal in product(
@@ -33,33 +27,6 @@ SCOPES = [
         ((), (("language", "en"),)),
     )
 ]
-
-
-def unit() -> bytes:
-    vector = RANDOM.standard_normal(DIMENSIONS).astype(np.float32)
-    return (vector / np.linalg.norm(vector)).tobytes()
-
-
-def row(number: int, tenant: str = "default", text: str = "") -> Row:
-    words = text or " ".join(RANDOM.choice(WORDS, 6))
-    document = Document(
-        document_id=f"d{number}",
-        title="T",
-        text=words,
-        specialty=("billing", "technical", "")[number % 3],
-        language=("en", "en-GB", "de", "")[number % 4],
-        access=("public", "staff")[number % 5 == 0],
-    )
-    chunk = Chunk(
-        number=0, section="S", section_number=0, passage=words, start=0, end=len(words), indexed=words, heading="T"
-    )
-    return Row(tenant, document, "ingest", "h", chunk, unit(), unit())
-
-
-async def written(store: LanceStore, rows: Sequence[Row]) -> None:
-    for tenant in {one.tenant for one in rows}:
-        mine = [one for one in rows if one.tenant == tenant]
-        await store.replace(tenant, {one.document.document_id: 1 for one in mine}, mine)
 
 
 async def looked_up(store: LanceStore, scope: Scope, vector: bytes, words: str) -> list[Hit]:
@@ -157,3 +124,37 @@ async def test_one_that_was_put_in_its_place_is_read_anew(
     monkeypatch.undo()
     assert first._resident._windows is None
     assert await first.by_vector(unit(), SCOPES[0], 1)
+
+
+async def test_what_became_public_is_not_shown_as_it_was_before(
+    stores: tuple[LanceStore, LanceStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _second = stores
+    await written(first, [row(5, text="secret lantern", access="staff")])
+    before = await in_memory(first)
+
+    async def and_then_written(_resident: Resident, _table: AsyncTable) -> Windows:
+        monkeypatch.undo()
+        await written(first, [row(5, text="public lantern", access="public")])
+        return before
+
+    monkeypatch.setattr(Resident, "windows", and_then_written)
+    public = Scope("default", ("public",), 20_000)
+    assert [hit.passage for hit in await first.by_text("lantern", unit(), public, 5)] == ["public lantern"]
+
+
+async def test_an_answer_of_a_table_that_was_replaced_is_not_given_again(stores: tuple[LanceStore, LanceStore]) -> None:
+    first, _second = stores
+    before = await first.version()
+    first.reopen()
+    assert await first.version() != before
+    assert (await first.version())[1] == before[1]
+
+
+async def test_very_many_documents_are_withdrawn_at_once(tmp_path: Path) -> None:
+    store = LanceStore(tmp_path, "paper", DIMENSIONS)
+    assert await store.create() and not await store.create()
+    await written(store, [row(n) for n in range(1_500)])
+    await store.replace("default", {f"d{n}": 0 for n in range(1, 1_500)}, [])
+    assert await store.rows() == 1
+    await store.close()

@@ -53,8 +53,8 @@ class Store(Protocol):
 
     async def rows(self) -> int: ...
 
-    async def version(self) -> int:
-        """A number that is another one after every write."""
+    async def version(self) -> tuple[int, int]:
+        """What is another one after every write: how many tables there were, and the version of this one."""
         ...
 
     async def known(self, tenant: str, documents: Sequence[str] | None = None) -> dict[str, Known]:

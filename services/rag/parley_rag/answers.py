@@ -11,7 +11,7 @@ from parley_rag.domain import Mode
 from parley_rag.questions import Probe
 from parley_rag.requests import Scope
 
-Key = tuple[int, Scope, Mode, int, tuple[Probe, ...]]
+Key = tuple[tuple[int, int], Scope, Mode, int, tuple[Probe, ...]]
 
 
 class Answers:
@@ -31,7 +31,7 @@ class Answers:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def key(self, version: int, scope: Scope, request: SearchRequest, ways: Sequence[Probe]) -> Key:
+    def key(self, version: tuple[int, int], scope: Scope, request: SearchRequest, ways: Sequence[Probe]) -> Key:
         return version, scope, request.mode, request.limit, tuple(ways)
 
     def get(self, key: Key) -> list[Passage] | None:

@@ -113,7 +113,7 @@ class Parts:
             candidates=settings.candidates,
             written=self._upkeep.written,
         )
-        self.articles = Articles(self._store, self.knowledge, articles, mesh.settings.tenant)
+        self.articles = Articles(self._store, self.knowledge, articles, mesh.settings.tenant, self._tell)
         self._reader = Reader(timeout_s=settings.read_timeout_s, memory_mb=settings.read_memory_mb)
         self._ingestions = Ingestions(
             mesh.client,

@@ -23,7 +23,7 @@ from parley_mesh.work import Delivery, WorkQueue
 from parley_proto import subjects
 from parley_proto.envelope import decode, encode, now_ms
 from parley_proto.errors import ConflictError, ParleyError, PermanentError, TransientError
-from parley_proto.rag import Document, IngestJob, IngestProgress, Skipped
+from parley_proto.rag import Document, IngestJob, IngestProgress, IngestReply, Skipped
 from parley_rag import metrics
 from parley_rag.bucket import Bucket, Stored
 from parley_rag.knowledge import Knowledge
@@ -31,7 +31,7 @@ from parley_rag.reading import Defaults, Reader
 from parley_rag.requests import check_tenant
 
 STEP = 200
-MOST_ATTEMPTS = 5
+MOST_FAILURES = 5
 _REASONS_KEPT = 200
 _WHOLE = -1
 _AGAIN_S = 3.0
@@ -70,6 +70,8 @@ class Ingestions:
         self._instance = instance
         self._ledger = Ledger(client)
         self._tables = 0
+        self._replaced_at = 0
+        self._files: dict[str, dict[str, str]] = {}
         self._queue = WorkQueue(client, subjects.INGEST_STREAM, INGEST_CONSUMER, self._handle, slots=lambda: 1)
 
     async def start(self) -> None:
@@ -78,6 +80,7 @@ class Ingestions:
     def table_replaced(self) -> None:
         """What a job has stored so far is gone with the table: it begins anew."""
         self._tables += 1
+        self._replaced_at = now_ms()
 
     async def drain(self, timeout_s: float) -> None:
         """A job that can't be finished in time goes on elsewhere, or here after the restart."""
@@ -87,7 +90,7 @@ class Ingestions:
         try:
             job: IngestJob = decode(delivery.data, IngestJob)
             async with _kept_alive(delivery):
-                await self._carry_out(job, delivery.attempt)
+                await self._carry_out(job)
         except ConflictError:
             log("parley.rag").warning("another instance has gone on with this ingestion")
         except TransientError as error:
@@ -99,16 +102,21 @@ class Ingestions:
         else:
             await delivery.message.ack()
 
-    async def _carry_out(self, job: IngestJob, attempt: int) -> None:
+    async def _carry_out(self, job: IngestJob) -> None:
         progress, revision = await self._ledger.read(job.job_id)
         if progress.state in ("done", "failed"):
             return
-        run = _Run(self._ledger, self._begun(progress), revision, self._tables)
-        await run.save()
+        files = self._files.setdefault(job.job_id, {})
+        run = _Run(self._ledger, self._begun(progress), revision, self._tables, files)
+        # The table may have been replaced while nobody was at work on this job.
+        await (run.begin_anew() if progress.at <= self._replaced_at else run.save())
         try:
             check_tenant(job.tenant)
             await self._take_in(job, run)
         except TransientError as error:
+            if error.code == "knowledge_unavailable":
+                # Whatever comes in the table's place may have none of what was stored.
+                await run.begin_anew()
             await run.save(state="waiting", reason=error.message)
             raise
         except ParleyError as error:
@@ -116,10 +124,14 @@ class Ingestions:
             await self._clean(job)
         except Exception as error:
             log("parley.rag").exception("ingestion failed", extra={"job": job.job_id})
-            if attempt < MOST_ATTEMPTS:
+            # Counted by themselves: outages add to the deliveries.
+            failures = run.progress.failures + 1
+            if failures < MOST_FAILURES:
+                await run.save(failures=failures)
                 raise TransientError("A step of the ingestion failed; it is tried again.", code="internal") from error
-            await run.save(state="failed", reason=f"A step failed {attempt} times; the log of rag has the details.")
+            await run.save(state="failed", reason=f"A step failed {failures} times; the log of rag has the details.")
             await self._clean(job)
+        self._files.pop(job.job_id, None)
 
     async def _clean(self, job: IngestJob) -> None:
         """Uploads are of no more use; what is left of a job that died just here does no harm."""
@@ -153,8 +165,14 @@ class Ingestions:
         for name in names:
             if (name, run.progress.cursor) != (run.progress.object, _WHOLE) and name >= run.progress.object:
                 await self._object(job, name, run)
+        await self._same_table(run)
         await self._clean(job)
         await run.save(state="done", reason="")
+
+    async def _same_table(self, run: _Run) -> None:
+        if run.table != self._tables:
+            await run.begin_anew()
+            raise TransientError("The table was replaced meanwhile: the job begins anew.", code="table_replaced")
 
     async def _object(self, job: IngestJob, name: str, run: _Run) -> None:
         if name != run.progress.object:
@@ -191,21 +209,18 @@ class Ingestions:
         defaults = Defaults(job.specialty, job.language, job.access, job.valid_from, job.valid_until)
         cursor: int | None = run.progress.cursor
         while cursor is not None:
-            if run.table != self._tables:
-                await run.begin_anew()
-                raise TransientError("The table was replaced meanwhile: the job begins anew.", code="table_replaced")
+            await self._same_table(run)
             part = await self._reader.read_slice(path, shown, defaults, start=cursor, count=STEP)
-            await self._store(job.tenant, run.first_of(part.documents, shown), part.skipped, run)
+            taken, again = run.first_of(part.documents, shown)
+            await self._store(job.tenant, taken, [*part.skipped, *again], run)
             cursor = part.next
             if cursor is not None:
                 await run.save(cursor=cursor)
 
     async def _store(self, tenant: str, documents: list[Document], skipped: list[Skipped], run: _Run) -> None:
-        run.refuse(skipped)
-        if not documents:
-            return
-        reply = await self._knowledge.ingest(tenant, documents)
-        run.refuse(reply.skipped)
+        # Nothing is on the record before all of the slice is stored: it may be tried again.
+        reply = await self._knowledge.ingest(tenant, documents) if documents else IngestReply(0, 0, 0)
+        run.refuse([*skipped, *reply.skipped])
         before = run.progress
         run.progress = msgspec.structs.replace(
             before,
@@ -218,12 +233,14 @@ class Ingestions:
 
 
 class _Run:
-    """One attempt at a job: its progress, and the right to write it."""
+    """One attempt at a job: its progress, and the right to write it; `files` says which file each id came from."""
 
-    def __init__(self, ledger: Ledger, progress: IngestProgress, revision: int, table: int) -> None:
+    def __init__(
+        self, ledger: Ledger, progress: IngestProgress, revision: int, table: int, files: dict[str, str]
+    ) -> None:
         self._ledger = ledger
         self._revision = revision
-        self._from: dict[str, str] = {}
+        self._from = files
         self.table = table
         self.progress = progress
 
@@ -235,16 +252,16 @@ class _Run:
         nothing = dict.fromkeys(("cursor", "objects_done", "documents", "stored", "unchanged", "chunks", "refused"), 0)
         await self.save(object="", skipped=[], replaced=0, **nothing)
 
-    def first_of(self, documents: list[Document], file: str) -> list[Document]:
-        """Those whose id no other file of this job has had: the later one would silently replace the earlier."""
-        taken = []
+    def first_of(self, documents: list[Document], file: str) -> tuple[list[Document], list[Skipped]]:
+        """Those whose id no other file of this job has had, and the rest, which would silently replace the earlier."""
+        taken, again = [], []
         for document in documents:
-            if self._from.setdefault(document.document_id, file) == file:
+            other = self._from.setdefault(document.document_id, file)
+            if other == file:
                 taken.append(document)
             else:
-                other = self._from[document.document_id]
-                self.refuse([Skipped(document.document_id, f"{file} has the same id as {other}: give it another")])
-        return taken
+                again.append(Skipped(document.document_id, f"{file} has the same id as {other}: give it another"))
+        return taken, again
 
     def refuse(self, skipped: list[Skipped]) -> None:
         before = self.progress

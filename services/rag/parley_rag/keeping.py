@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,21 @@ _RETRY_S = 3.0
 
 
 class Articles:
-    """`folder` None keeps nothing, but still makes the table."""
+    """`folder` None keeps nothing, but still makes the table; `made` hears of each that was made."""
 
-    def __init__(self, store: LanceStore, knowledge: Knowledge, folder: Path | None, tenant: str) -> None:
+    def __init__(
+        self,
+        store: LanceStore,
+        knowledge: Knowledge,
+        folder: Path | None,
+        tenant: str,
+        made: Callable[[], Awaitable[None]],
+    ) -> None:
         self._store = store
         self._knowledge = knowledge
         self._folder = folder
         self._tenant = tenant
+        self._made = made
         self._reason = "The knowledge articles are being read."
         self._task: asyncio.Task[None] | None = None
         self._last: dict[str, Any] = {}
@@ -59,11 +68,16 @@ class Articles:
     async def _read(self) -> str:
         """Bring the table up to date; the reason why that did not work."""
         try:
-            await self._store.create()
+            if await self._store.create():
+                await self._made()
             reading = await asyncio.to_thread(read_articles, self._folder) if self._folder else Reading([], [])
             reply = await self._knowledge.adopt(self._tenant, reading.documents, complete=not reading.skipped)
         except ParleyError as error:
             return error.message
+        except Exception:
+            # Nobody waits for this task: one that ends would leave the service without its knowledge, and say nothing.
+            log("parley.rag").exception("articles not read")
+            return "The knowledge articles can't be read: the log of rag says why."
         skipped = [*reading.skipped, *reply.skipped]
         for one in skipped:
             log("parley.rag").error("article not read", extra={"article": one.document_id, "reason": one.reason})

@@ -39,6 +39,8 @@ _ALL_PARTITIONS = 64
 _EXPLORED = 4
 _REFINED = 2
 _CONSTRUCTION = 150
+# A condition is as deep as it names documents, and DataFusion goes down it on one stack: 900 end the process.
+_CUT_AT_ONCE = 100
 _CONFLICT = "commit conflict"
 # Where in its own source an error of LanceDB arose says nothing to an operator.
 _SOURCE = re.compile(r",? ?\S*/src/\S+\.rs:\d+(:\d+)?")
@@ -71,6 +73,7 @@ class LanceStore:
         self._resident = Resident(resident)
         self._opened: AsyncTable | None = None
         self._opening = asyncio.Lock()
+        self._tables = 0
         self.trouble = ""
         self.troubled = asyncio.Event()
 
@@ -83,18 +86,17 @@ class LanceStore:
         async with self.table() as table:
             return int(await table.count_rows())
 
-    async def version(self) -> int:
+    async def version(self) -> tuple[int, int]:
         async with self.table() as table:
-            return int(await table.version())
+            return self._tables, int(await table.version())
 
-    async def create(self) -> None:
-        """Make the table if there is none; a damaged one stays as it is."""
+    async def create(self) -> bool:
+        """Make the table if there is none, and say whether there was none; a damaged one stays as it is."""
         async with self.translated():
             await self._undo_half_restore()
             connection = await self.connect()
             listed = await connection.list_tables()
-            if TABLE not in listed.tables:
-                await self._create(connection)
+            return TABLE not in listed.tables and await self._create(connection)
 
     async def _undo_half_restore(self) -> None:
         if "://" in self.where:
@@ -122,7 +124,9 @@ class LanceStore:
             shrunk = {document: count for document, count in counts.items() if count < known.get(document, 0)}
             if shrunk:
                 # First: what is cut off here leaves the old content hash behind, so that the next try sees a change.
-                await table.delete(beyond(tenant, shrunk))
+                cut = list(shrunk.items())
+                for at in range(0, len(cut), _CUT_AT_ONCE):
+                    await table.delete(beyond(tenant, dict(cut[at : at + _CUT_AT_ONCE])))
             if rows:
                 merge = table.merge_insert([KEY]).when_matched_update_all().when_not_matched_insert_all()
                 await merge.execute(to_arrow(rows, self.schema))
@@ -145,9 +149,9 @@ class LanceStore:
             search = table.query().nearest_to_text(query, columns="indexed").where(visible(scope)).limit(limit)
             if windows := await self._resident.windows(table):
                 found = await search.select([KEY, "_score"]).to_arrow()
-                hits = windows.hits(found[KEY].to_pylist(), meant, found["_score"].to_numpy())
-                if hits is not None:
-                    return hits
+                # A key outlives its text: what was public only now must not be shown as it was before.
+                if await table.version() == windows.version:
+                    return windows.hits(found[KEY].to_pylist(), meant, found["_score"].to_numpy())
             found = await search.select([*SHOWN, HEADING, "vector", "_score"]).to_arrow()
         return _hits(found, meant, vectors_to_numpy(found["vector"]) @ meant, found["_score"].to_numpy())
 
@@ -174,8 +178,8 @@ class LanceStore:
                 await table.drop_index(name)
 
     def reopen(self) -> None:
-        """Forget the open table: somebody has put another one in its place."""
-        self._resident.forget()
+        """Forget the open table: somebody has put another one in its place, whose versions count anew."""
+        self._another()
         if self._opened:
             self._opened.close()  # type: ignore[no-untyped-call]
         self._opened = None
@@ -214,7 +218,7 @@ class LanceStore:
                 self._opened = table
             return self._opened
 
-    async def _create(self, connection: lancedb.AsyncConnection) -> None:
+    async def _create(self, connection: lancedb.AsyncConnection) -> bool:
         try:
             table = await connection.create_table(TABLE, schema=self.schema)
             await table.create_index("indexed", config=FTS())
@@ -222,6 +226,8 @@ class LanceStore:
             # Another instance on the same folder was faster.
             if "already exists" not in str(error):
                 raise
+            return False
+        return True
 
     async def _rows_of(self, table: AsyncTable, tenant: str, documents: list[str]) -> dict[str, int]:
         """How many rows each of `documents` has, those with none left out."""
@@ -229,6 +235,10 @@ class LanceStore:
         found = await table.query().where(there).select(["document"]).to_arrow()
         counted = found["document"].value_counts().to_pylist()
         return {one["values"]: one["counts"] for one in counted}
+
+    def _another(self) -> None:
+        self._tables += 1
+        self._resident.forget()
 
     def _mixed(self, made_by: str) -> TransientError:
         self.trouble = (
@@ -244,7 +254,7 @@ class LanceStore:
             # Somebody else has written meanwhile: the table is sound, and what was to be done is done next time.
             return TransientError("Another instance is writing to the table; try again.", code="table_busy")
         self._opened = None
-        self._resident.forget()
+        self._another()
         reason = _SOURCE.sub("", str(error).splitlines()[0])[:200] if str(error) else type(error).__name__
         self.trouble = (
             f"The knowledge table in {self.where} can't be used: {reason}. Bring it back with `parley kb restore`, or "

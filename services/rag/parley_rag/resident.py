@@ -49,7 +49,7 @@ class Windows:
         return self._visible.get(scope)
 
     def show(self, scope: Scope, keys: Sequence[str]) -> Numbers:
-        places = self._visible[scope] = np.array([self._places[key] for key in keys], np.intp)
+        places = self._visible[scope] = self._at(keys)
         if len(self._visible) > _SCOPES:
             self._visible.popitem(last=False)
         return places
@@ -60,10 +60,12 @@ class Windows:
         best = np.argsort(-cosines, kind="stable")[:limit]
         return self._hits(places[best], vector, np.zeros(len(best)))
 
-    def hits(self, keys: Sequence[str], vector: Numbers, scores: Numbers) -> list[Hit] | None:
-        """The windows that full text found; None where one of them is not of this version."""
-        places = [self._places.get(key, -1) for key in keys]
-        return None if -1 in places else self._hits(np.array(places, np.intp), vector, scores)
+    def hits(self, keys: Sequence[str], vector: Numbers, scores: Numbers) -> list[Hit]:
+        """The windows that full text found in this version."""
+        return self._hits(self._at(keys), vector, scores)
+
+    def _at(self, keys: Sequence[str]) -> Numbers:
+        return np.array([self._places[key] for key in keys], np.intp)
 
     def _hits(self, places: Numbers, vector: Numbers, scores: Numbers) -> list[Hit]:
         cosines, headings = self._vectors[places] @ vector, self._headings[places] @ vector

@@ -77,3 +77,6 @@ class Upkeep:
                 await task()
         except ParleyError as error:
             log("parley.rag").warning("upkeep failed", extra={"task": name, "reason": error.message})
+        except Exception:
+            # Nobody waits for this task: one that ends would leave the table untended, and say nothing.
+            log("parley.rag").exception("upkeep failed", extra={"task": name})
