@@ -7,7 +7,10 @@ import asyncio
 import pytest
 from llm_provider_fixtures import KEY, asking, gateway, settings_for, told
 
+from parley_llm_gateway.errors import ProviderFailed
 from parley_llm_gateway.settings import Settings
+from parley_llm_gateway.target import _First
+from parley_mesh.tasks import end
 from parley_proto.errors import PermanentError, TransientError
 from parley_proto.llm import Alive, ChatMessage, StreamReset, TextDelta, ToolCall, ToolSpec, Usage
 from parley_testkit import fake_provider as play
@@ -297,3 +300,51 @@ async def test_an_unsound_request_reaches_no_provider(changes: dict[str, object]
         with pytest.raises(PermanentError) as caught:
             await told(completions, asking(**changes))
         assert (caught.value.code, provider.opened) == (code, 0)
+
+
+async def test_a_follower_whose_leader_left_is_told_that_the_words_so_far_are_void() -> None:
+    async with FakeProvider() as provider, gateway(settings_for(provider)) as completions:
+        provider.play(play.drip("You may return it within thirty days", 0.05), play.answer("Returns are free."))
+        heard = asyncio.Event()
+
+        async def leading() -> None:
+            async for event in completions.events(asking(cacheable=True)):
+                if isinstance(event, TextDelta):
+                    heard.set()
+
+        leader = asyncio.create_task(leading())
+        await asyncio.wait_for(heard.wait(), 10)
+        follower = asyncio.create_task(told(completions, asking(cacheable=True)))
+        async with asyncio.timeout(10):
+            while not any(shared._waiters for shared in completions._flights._shared.values()):
+                await asyncio.sleep(0.01)
+        await end(leader)
+        got = await asyncio.wait_for(follower, 10)
+        assert (got.text, len(got.resets), got.finished.reason) == ("Returns are free.", 1, "stop")
+
+
+async def test_a_model_that_became_slow_is_given_more_time_again() -> None:
+    async with FakeProvider() as provider, gateway(settings_for(provider, first_delta_s=20)) as completions:
+        target = completions.plant.targets["fake-model-1"]
+        for _ in range(10):
+            target._first_delta.seen(0.8)
+        learned = target._first_delta.seconds()
+        for _ in range(10):
+            slot = target.limiter.try_enter()
+            assert slot
+            with pytest.raises(ProviderFailed):
+                await target.guarded(_silent, slot, _First(lambda _piece: None), force=True)
+        assert learned < 6 < target._first_delta.seconds()
+
+
+async def _silent() -> None:
+    raise ProviderFailed("No word came.", code="no_first_delta")
+
+
+async def test_a_connection_that_a_reload_closed_is_opened_again() -> None:
+    async with FakeProvider() as provider, gateway(settings_for(provider)) as completions:
+        provider.play(play.answer("Still here."))
+        assert (await told(completions, asking())).text == "Still here."
+        for one in completions.plant.providers.values():
+            await one.close()
+        assert (await told(completions, asking())).text == "Still here."

@@ -14,12 +14,13 @@ from parley_llm_gateway.batching import Batcher
 from parley_llm_gateway.budget import Budgets, OverBudget
 from parley_llm_gateway.cache import Cache, key_of
 from parley_llm_gateway.config import LimitConfig
+from parley_llm_gateway.errors import ProviderRefused
 from parley_llm_gateway.first_delta import FirstDelta
 from parley_llm_gateway.flights import Flights
 from parley_llm_gateway.limiter import Limiter, Overloaded, Slot
 from parley_llm_gateway.providers.base import Vectors
 from parley_llm_gateway.retry_budget import RetryBudget
-from parley_proto.errors import PermanentError
+from parley_proto.errors import PermanentError, TransientError
 from parley_proto.llm import ChatMessage, CompletionEvent, CompletionRequest, Finished, TextDelta, ToolSpec, Usage
 
 _DAY = LimitConfig("tenant", "*", 100, 86_400)
@@ -77,6 +78,23 @@ def test_an_unknown_price_fails_closed_and_spending_elsewhere_counts() -> None:
     restarted.absorb(budgets.own())
     with pytest.raises(OverBudget):
         restarted.reserve("shop", "k", "c", 51)
+
+
+def test_a_tenants_spending_outlives_any_number_of_conversations_and_no_window_its_own() -> None:
+    clock = Clock()
+    budgets = Budgets([_DAY, LimitConfig("conversation", "*", 10, 0)], clock)
+    budgets.reserve("shop", "k", "c", 10).settle(10)
+    for number in range(21_000):
+        budgets.reserve(f"other-{number % 7}", "k", f"c{number}", 0)
+    with pytest.raises(OverBudget):
+        budgets.reserve("shop", "k", "another", 91)
+    assert budgets.own() == {"tenant/shop/86400-0": 10}
+    assert len(budgets._conversations) == 20_000
+    clock.now += 86_400
+    assert budgets.own() == {}
+    for number in range(1_000):
+        budgets.reserve(f"tenant-{number}", "k", "c", 0)
+    assert len(budgets._accounts) < 1_005
 
 
 def _limiter(
@@ -187,6 +205,12 @@ def _request(text: str = "What is your return policy?", **changes: object) -> Co
     return msgspec.structs.replace(request, **changes)
 
 
+def test_no_text_however_odd_takes_long_to_be_looked_through() -> None:
+    for odd in ("@" * 1_000_000, "a@" * 500_000, f"x@{'a' * 1_000_000}", "1" * 6 + " " * 1_000_000, "A" * 1_000_000):
+        key_of(_request(odd), "m")
+    assert key_of(_request("write to a.b@example.com"), "m") is None
+
+
 def test_only_the_same_request_of_the_same_tenant_has_the_same_key() -> None:
     key = key_of(_request(), "m")
     assert key == key_of(_request(request_id="other" * 4, conversation="d" * 20), "m")
@@ -260,12 +284,40 @@ async def test_texts_of_many_callers_go_upstream_together_and_come_back_to_each(
     assert [array("f", vectors.data).tolist() for vectors in found] == [[float(n), 2.0] for n in range(1, 6)]
 
 
+async def test_a_refused_text_fails_its_own_caller_alone() -> None:
+    upstream = Upstream()
+
+    async def picky(texts: Sequence[str], dimensions: int | None) -> Vectors:
+        vectors = await upstream(texts, dimensions)
+        if any(len(text) > 100 for text in texts):
+            raise ProviderRefused("maximum context length", code="context_length_exceeded")
+        return vectors
+
+    batcher = Batcher(picky, wait_s=0.005)
+    mine, theirs, last = await asyncio.gather(
+        *(batcher.embed([text]) for text in ("one", "x" * 101, "three")), return_exceptions=True
+    )
+    assert isinstance(theirs, ProviderRefused)
+    assert isinstance(mine, Vectors) and isinstance(last, Vectors)
+    assert array("f", mine.data + last.data).tolist() == [3.0, 5.0]
+    assert [len(call) for call in upstream.calls] == [3, 1, 1, 1]
+
+
+async def test_tokens_are_shared_by_length() -> None:
+    async def upstream(texts: Sequence[str], dimensions: int | None) -> Vectors:
+        return Vectors("m", 1, array("f", [0.0 for _ in texts]).tobytes(), sum(len(text) for text in texts) // 4)
+
+    batcher = Batcher(upstream, wait_s=0.005)
+    long, short = await asyncio.gather(batcher.embed(["x" * 4000]), batcher.embed(["short"]))
+    assert (long.prompt_tokens, short.prompt_tokens) == (1000, 2)
+
+
 async def test_a_long_list_is_cut_and_an_error_reaches_everyone() -> None:
     upstream = Upstream()
     batcher = Batcher(upstream, wait_s=0.001, size=4)
     vectors = await batcher.embed([str(number) * (number + 1) for number in range(9)])
     assert array("f", vectors.data).tolist() == [float(number + 1) for number in range(9)]
     assert sorted(len(call) for call in upstream.calls) == [1, 4, 4]
-    upstream.error = PermanentError("no", code="provider_refused")
+    upstream.error = TransientError("no", code="provider_failed")
     results = await asyncio.gather(*(batcher.embed(["a"]) for _ in range(3)), return_exceptions=True)
-    assert all(isinstance(result, PermanentError) for result in results)
+    assert all(isinstance(result, TransientError) for result in results)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from parley_llm_gateway.errors import ProviderRefused
 from parley_llm_gateway.providers.base import Vectors
 
 Upstream = Callable[[Sequence[str], int | None], Awaitable[Vectors]]
@@ -69,11 +70,21 @@ class Batcher:
         texts = [text for ask in asks for text in ask.texts]
         try:
             vectors = await self._upstream(texts, dimensions)
-            _share(vectors, asks, len(texts))
+            _share(vectors, asks)
+        except ProviderRefused as error:
+            # What is refused is somebody's text, not everybody's.
+            if len(asks) == 1 or error.code == "unknown_model":
+                _fail(asks, error)
+            else:
+                await asyncio.gather(*(self._call([ask], dimensions) for ask in asks if not ask.answer.done()))
         except Exception as error:
-            for ask in asks:
-                if not ask.answer.done():
-                    ask.answer.set_exception(error)
+            _fail(asks, error)
+
+
+def _fail(asks: list[_Ask], error: Exception) -> None:
+    for ask in asks:
+        if not ask.answer.done():
+            ask.answer.set_exception(error)
 
 
 def _end_if_alone(task: asyncio.Task[None], asks: list[_Ask]) -> None:
@@ -81,12 +92,14 @@ def _end_if_alone(task: asyncio.Task[None], asks: list[_Ask]) -> None:
         task.cancel()
 
 
-def _share(vectors: Vectors, asks: list[_Ask], count: int) -> None:
+def _share(vectors: Vectors, asks: list[_Ask]) -> None:
+    """Each its vectors, and of the tokens as many as it has of the characters."""
     row = vectors.dimensions * _FLOAT
+    sizes = [sum(len(text) for text in ask.texts) or 1 for ask in asks]
     place = 0
-    for ask in asks:
+    for ask, size in zip(asks, sizes, strict=True):
         data = vectors.data[place * row : (place + len(ask.texts)) * row]
-        tokens = -(-vectors.prompt_tokens * len(ask.texts) // count)
+        tokens = -(-vectors.prompt_tokens * size // sum(sizes))
         place += len(ask.texts)
         if not ask.answer.done():
             ask.answer.set_result(Vectors(vectors.model, vectors.dimensions, data, tokens))

@@ -12,7 +12,8 @@ import msgspec
 from parley_llm_gateway.config import LimitConfig
 from parley_proto.errors import PermanentError, TransientError
 
-_ACCOUNTS = 20_000
+_CONVERSATIONS = 20_000
+_SWEEP_FROM = 1_000
 
 
 class OverBudget(TransientError):
@@ -38,7 +39,10 @@ class _Account(msgspec.Struct):
 
 
 class Budgets:
-    """The accounts of all limits; windows begin at multiples of their length since 1970."""
+    """The accounts of all limits; windows begin at multiples of their length since 1970.
+
+    Of conversations the 20,000 that spent last are known; those of tenants and keys stay until their window is over.
+    """
 
     def __init__(
         self, limits: Sequence[LimitConfig], clock: Callable[[], float] = time.time, previous: Budgets | None = None
@@ -46,7 +50,9 @@ class Budgets:
         """`previous` hands its accounts over, with what is reserved on them."""
         self._limits = tuple(limits)
         self._clock = clock
-        self._accounts: OrderedDict[str, _Account] = previous._accounts if previous else OrderedDict()
+        self._accounts: dict[str, _Account] = previous._accounts if previous else {}
+        self._conversations: OrderedDict[str, _Account] = previous._conversations if previous else OrderedDict()
+        self._sweep_from = _SWEEP_FROM
 
     def reserve(self, tenant: str, key: str, conversation: str, amount: int | None) -> Reservation:
         """Set `amount` aside at every limit that applies, or at none.
@@ -73,34 +79,49 @@ class Budgets:
     def own(self) -> dict[str, int]:
         """What was spent here, by `scope/name/window`; conversations are too many to be told to others."""
         return {
-            name: account.spent
-            for name, account in self._accounts.items()
-            if account.spent and not name.startswith("conversation/")
+            name: account.spent for name, account in self._accounts.items() if account.spent and not self._is_over(name)
         }
 
     def absorb(self, others: Mapping[str, int]) -> None:
         """Count what was spent elsewhere: by other instances, or by this one before it was started again."""
         for name, spent in others.items():
-            self._accounts.setdefault(name, _Account()).absorbed = spent
+            if not self._is_over(name):
+                self._accounts.setdefault(name, _Account()).absorbed = spent
 
     def _account(self, limit: LimitConfig, name: str) -> _Account:
-        window = int(self._clock() // limit.window_s) if limit.window_s else 0
-        key = f"{limit.scope}/{name}/{limit.window_s}-{window}"
-        account = self._accounts.get(key)
-        if account is None:
-            account = self._accounts[key] = _Account()
-            self._forget()
-        self._accounts.move_to_end(key)
+        key = f"{limit.scope}/{name}/{limit.window_s}-{self._window(limit.window_s)}"
+        if limit.scope == "conversation":
+            account = self._conversations.setdefault(key, _Account())
+            self._conversations.move_to_end(key)
+            self._forget_the_oldest()
+            return account
+        account = self._accounts.setdefault(key, _Account())
+        if len(self._accounts) >= self._sweep_from:
+            self._sweep()
         return account
 
-    def _forget(self) -> None:
-        """Drop the accounts that were not used for longest, never one with an open reservation."""
-        if len(self._accounts) <= _ACCOUNTS:
+    def _window(self, window_s: int) -> int:
+        return int(self._clock() // window_s) if window_s else 0
+
+    def _is_over(self, key: str) -> bool:
+        window_s, _, window = key.rpartition("/")[2].partition("-")
+        return self._window(int(window_s)) != int(window)
+
+    def _forget_the_oldest(self) -> None:
+        """Never one with an open reservation."""
+        if len(self._conversations) <= _CONVERSATIONS:
             return
-        for key, account in self._accounts.items():
+        for key, account in self._conversations.items():
             if not account.reserved:
-                del self._accounts[key]
+                del self._conversations[key]
                 return
+
+    def _sweep(self) -> None:
+        """Forget what is over; again when there are twice as many as are left, so that it costs next to nothing."""
+        over = [key for key, account in self._accounts.items() if not account.reserved and self._is_over(key)]
+        for key in over:
+            del self._accounts[key]
+        self._sweep_from = max(_SWEEP_FROM, 2 * len(self._accounts))
 
     def _over(self, limit: LimitConfig) -> OverBudget:
         if not limit.window_s:

@@ -208,7 +208,7 @@ class _Work:
             flight.close()
 
     async def _follow(self, key: str, flight: Flight, bill: Bill) -> Finished:
-        """What the leader hears; its failure after words is ours, before them we go on alone."""
+        """What the leader hears; its failure after words is ours, before them or where it left we go on alone."""
         async for event in flight.events():
             if isinstance(event, TextDelta | ToolCalled):
                 self._outbox.add(event)
@@ -218,6 +218,8 @@ class _Work:
                 return msgspec.structs.replace(event, cost=0, cached=True)
             elif isinstance(event, Failed) and self._outbox.chars:
                 raise TransientError(event.message, code=event.code)
+        if self._outbox.chars:
+            self._outbox.reset(StreamReset(2, "leader_left"))
         return await self._ask(bill, None)
 
     async def _ask(self, bill: Bill, also: Also | None) -> Finished:

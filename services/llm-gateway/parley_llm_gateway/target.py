@@ -92,6 +92,9 @@ class Target:
             self.seen.attempt(code)
 
     def _learn(self, code: str, first: _First) -> None:
+        if code == "no_first_delta":
+            # It may have become slower than what was learned: what is cut off teaches too, or nothing ever would.
+            self._first_delta.seen(self._first_delta.seconds())
         if first.seconds is not None:
             self._first_delta.seen(first.seconds)
             self.seen.first_token.observe(first.seconds)

@@ -73,7 +73,8 @@ class Upstream:
             asked.posting = None
 
     def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
+        # A configuration that was read anew closes it, and a call that waited to try again may still come.
+        if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
                 connector=aiohttp.TCPConnector(limit=self._config.max_connections, keepalive_timeout=_KEEP_S),
