@@ -13,8 +13,10 @@ from gateway_fixtures import House, Log, Owner, Run, house, house_in_memory, use
 
 from parley_gateway import app, run
 from parley_gateway.domain import MAX_BODY, thread_conversation
+from parley_gateway.hub import Hub, Room
+from parley_gateway.said import Said
 from parley_gateway.settings import Settings
-from parley_proto.conversation import RunEnded, ToolShown
+from parley_proto.conversation import MessageShown, RunEnded, Shown, ToolShown
 from parley_proto.envelope import now_ms
 from parley_proto.errors import StreamFullError, TransientError
 
@@ -168,6 +170,40 @@ async def test_silence_is_filled_with_comments(house: House, monkeypatch: pytest
     assert comments >= 3
 
 
+async def _one_run_without_its_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The owner has answered, and its answer does not come by: as in the moment after a connection was lost."""
+    monkeypatch.setattr(run, "HEARTBEAT_S", 0.05)
+    show = Hub._show
+
+    def without_answers(hub: Hub, room: Room, seq: int, entry: Shown) -> None:
+        if not (isinstance(entry, MessageShown) and entry.role == "assistant"):
+            show(hub, room, seq, entry)
+
+    monkeypatch.setattr(Hub, "_show", without_answers)
+    posting = asyncio.create_task(Run(house, [user("Hello")], thread="thread-1").post())
+    owner = house.owner(THREAD)
+    await owner.echo()
+    await owner.answer("Hello.")
+    return (await posting).events
+
+
+async def test_a_run_never_ends_well_without_its_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = await _one_run_without_its_answer(house, monkeypatch)
+    assert [event["delta"] for event in events if event["type"] == "TEXT_MESSAGE_CONTENT"] == ["Hello."]
+    assert events[-1]["type"] == "RUN_FINISHED"
+
+
+async def test_where_the_answer_can_not_be_read_the_run_is_to_be_repeated(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unread(*_: object) -> list[Said]:
+        raise TransientError("The log does not answer.", code="unavailable")
+
+    monkeypatch.setattr(run.Run, "_not_heard_yet", unread)
+    ended = (await _one_run_without_its_answer(house, monkeypatch))[-1]
+    assert (ended["type"], ended["code"]) == ("RUN_ERROR", "timeout")
+
+
 async def test_a_stopping_instance_lets_a_run_finish_and_ends_the_rest(house: House) -> None:
     one = asyncio.create_task(Run(house, [user("One")], thread="thread-1").post())
     two = asyncio.create_task(Run(house, [user("Two")], thread="thread-2").post())
@@ -197,10 +233,11 @@ async def test_one_of_our_own_ids_is_the_conversation_itself(house: House) -> No
         assert list(client.screen.texts().values()) == ["One.", "Two."]
 
 
-async def test_a_thread_of_somebody_else_is_a_thread_of_ones_own() -> None:
-    def bearer(who: str) -> dict[str, str]:
-        return {"Authorization": "Bearer " + jwt.encode({"sub": who, "exp": now_ms() // 1000 + 60}, SECRET, "HS256")}
+def bearer(who: str) -> dict[str, str]:
+    return {"Authorization": "Bearer " + jwt.encode({"sub": who, "exp": now_ms() // 1000 + 60}, SECRET, "HS256")}
 
+
+async def test_a_thread_of_somebody_else_is_a_thread_of_ones_own() -> None:
     async with house_in_memory(Settings(auth="jwt", jwt_secret=SECRET)) as house:
         thread = thread_conversation("default", "ada", "shared")
         posting = asyncio.create_task(Run(house, [user("Ada's")], thread="shared").post(bearer("ada")))
@@ -260,7 +297,8 @@ async def test_a_request_that_can_not_be_answered_is_refused(house: House, body:
     [
         (b"", 400, "malformed"),
         (b"\xff", 400, "malformed"),
-        (b"[" * 100_000, 400, "malformed"),
+        (b"[" * 40_000, 400, "malformed"),
+        (b"[],{}," * 100_000, 413, "too_large"),
         (b'{"threadId": NaN}', 400, "malformed"),
         (b'{"threadId": "t", "runId": "r", "messages": [], "x": ' + b"9" * 100_000 + b"}", 400, "no_user_message"),
         (b'"' + b"x" * (MAX_BODY + 1) + b'"', 413, "too_large"),
@@ -292,6 +330,15 @@ async def test_failures_behind_the_door_are_503_and_too_much_is_429() -> None:
         assert await post(house, GOOD) == (429, "rate_limited")
         assert house.door.seats.taken == 0
         assert house.door.hub.open_rooms == 0
+
+
+async def test_what_can_not_be_read_counts_for_whoever_signed_in() -> None:
+    async with house_in_memory(Settings(auth="jwt", jwt_secret=SECRET, messages_per_minute=3)) as house:
+        codes = []
+        for _ in range(4):
+            async with house.session.post(f"{house.http}/v1/agui", data=b"{", headers=bearer("ada")) as reply:
+                codes.append((await reply.json())["code"])
+    assert codes == ["malformed"] * 3 + ["rate_limited"]
 
 
 async def test_when_all_places_are_taken_a_run_is_told_to_come_later() -> None:

@@ -26,6 +26,13 @@ def code_of(frame: str) -> str:
     return bad.value.code
 
 
+def test_what_takes_long_to_go_through_is_refused_unread() -> None:
+    with pytest.raises(frames.BadFrame, match="10,000 lists and objects"):
+        frames.read('{"type": "message.send", "x": [' + "[]," * 10_000 + "[]]}")
+    said = frames.read(json.dumps(SAY | {"content": "[" * 7_900}))
+    assert isinstance(said, frames.Said)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -71,13 +71,20 @@ class Conversations:
 
     async def checkpoint(self, conversation: str) -> Checkpoint | None:
         """The owner's newest state, from the archive where it has left the log; an erased one is nobody's."""
-        stored = await self._read(lambda: self._bus.last(subjects.checkpoint(conversation)))
-        if stored is None:
+        return await self.state(conversation, await self.head(conversation))
+
+    async def head(self, conversation: str) -> Stored | None:
+        """What the log has of the owner's newest state: nothing in it says that the archive has it."""
+        return await self._read(lambda: self._bus.last(subjects.checkpoint(conversation)))
+
+    async def state(self, conversation: str, head: Stored | None) -> Checkpoint | None:
+        """The state behind `head`."""
+        if head is None:
             return None
-        if not stored.data:
+        if not head.data:
             # Not among the reads of the log: an archive that is slow must not take their places.
-            return await self._again(lambda: recall(self._bus, conversation, stored), READ_S)
-        found: Checkpoint = decode(stored.data, Checkpoint)
+            return await self._again(lambda: recall(self._bus, conversation, head), READ_S)
+        found: Checkpoint = decode(head.data, Checkpoint)
         return found
 
     async def owner(self, conversation: str) -> Identity | None:

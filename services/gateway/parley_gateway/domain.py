@@ -16,6 +16,7 @@ from parley_proto.envelope import Identity, digest
 from parley_proto.errors import PermanentError
 
 MAX_FRAME = 64 * 1024
+MAX_PARTS = 10_000
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 16
 MAX_ID = 128
@@ -91,9 +92,14 @@ def _visible(character: str) -> bool:
     return not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf")
 
 
+def parts(text: str) -> int:
+    """How many lists and objects `text` has at most: asked before anything goes through them one by one."""
+    return text.count("[") + text.count("{")
+
+
 def too_deep(text: str, limit: int = MAX_DEPTH) -> bool:
     """True when arrays and objects are nested deeper than `limit`: asked before the parser sees it."""
-    if text.count("[") + text.count("{") <= limit:
+    if parts(text) <= limit:
         return False
     depth = 0
     for match in _BRACKETS.finditer(text):

@@ -13,9 +13,11 @@ from parley_gateway.domain import (
     MAX_DEPTH,
     MAX_FRAME,
     MAX_ID,
+    MAX_PARTS,
     check_client_id,
     check_content,
     check_specialty,
+    parts,
     too_deep,
 )
 from parley_gateway.settings import Settings
@@ -141,6 +143,8 @@ def read(text: str) -> Frame:
     """The frame in `text`; BadFrame `too_large`, `malformed` or `unknown_type` says what is wrong with it."""
     if len(text) * 4 > MAX_FRAME and len(text.encode("utf-8", "replace")) > MAX_FRAME:
         raise BadFrame(f"A frame has at most {MAX_FRAME} bytes.", code="too_large")
+    if parts(text) > MAX_PARTS:
+        raise BadFrame(f"A frame has at most {MAX_PARTS:,} lists and objects.")
     if too_deep(text):
         raise BadFrame(f"A frame is nested at most {MAX_DEPTH} deep.")
     head = _decode(_head, text, "")

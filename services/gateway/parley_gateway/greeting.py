@@ -71,9 +71,16 @@ async def resume_of(door: Door, first: Hello, session: Session) -> Resume | None
     """
     if first.threadId is None:
         return None
+    resume = Resume(door.conversations, first.threadId, first.since)
     # When thousands come back at once, some are welcomed soon instead of all late.
     async with door.resuming:
-        return await _resume(door, Resume(door.conversations, first.threadId, first.since), first.threadId, session)
+        if await resume.find():
+            await resume.read()
+            return await _resume(door, resume, first.threadId, session)
+    # An archive that is slow must not take the places of those whose conversations are in the log.
+    await resume.read()
+    async with door.resuming:
+        return await _resume(door, resume, first.threadId, session)
 
 
 async def _resume(door: Door, resume: Resume, thread: str, session: Session) -> Resume:

@@ -114,9 +114,14 @@ async def agui(
     door: Door = request.app.state.door
     _check(door, request)
     session = door.auth.session(authorization)
+    known = session.principal != ANONYMOUS
+    if known:
+        # Before its body is read: what is refused costs its sender something too.
+        handlers.within_rate(door, session, "")
     asked = read_input(await _body(request))
     conversation = await conversation_of(door, session, asked.threadId)
-    handlers.within_rate(door, session, conversation)
+    if not known:
+        handlers.within_rate(door, session, conversation)
     run = Run(door, conversation, asked, dropper(dict(request.scope)))
     await run.open(session)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

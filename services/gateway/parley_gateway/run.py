@@ -18,13 +18,14 @@ from parley_gateway.outbox import Outbox
 from parley_gateway.said import Said
 from parley_gateway.shadow import Shadow
 from parley_gateway.viewer import Viewer
-from parley_mesh.telemetry import continued
+from parley_mesh.telemetry import continued, log
 from parley_proto.conversation import Checkpoint, MessageShown, RunEnded, Shown
 from parley_proto.envelope import valid_id
 from parley_proto.errors import ParleyError, PermanentError, TransientError
 
 HEARTBEAT_S = domain.HEARTBEAT_MS / 1000
 MAX_BODY_DEPTH = 64
+MAX_BODY_PARTS = 50_000
 HEARTBEAT = b": still here\n\n"
 
 
@@ -54,6 +55,9 @@ def read_input(body: bytes) -> RunInput:
         raise PermanentError(f"A request has at most {MAX_BODY} bytes; send fewer old messages.", code="too_large")
     try:
         text = body.decode()
+        if domain.parts(text) > MAX_BODY_PARTS:
+            sentence = f"A request has at most {MAX_BODY_PARTS:,} lists and objects; send fewer old messages."
+            raise PermanentError(sentence, code="too_large")
         if domain.too_deep(text, MAX_BODY_DEPTH):
             raise PermanentError(f"The request is nested deeper than {MAX_BODY_DEPTH}.", code="malformed")
         found = msgspec.json.decode(text, type=RunInput)
@@ -230,9 +234,22 @@ class Run:
         await self._door.hub.leave(self._viewer)
         rest = [item for item in self._outbox.drain() if isinstance(item, Said)]
         if not failed:
-            return _sent([*rest, *self._translator.end(cancelled=self._cancelled)])
+            try:
+                rest += await self._not_heard_yet(self._translator)
+                return _sent([*rest, *self._translator.end(cancelled=self._cancelled)])
+            except TransientError:
+                # Without it the run would end without its answer; the client may post the same message again.
+                log("parley.gateway").info("the answer can't be read", extra={"conversation": self._conversation})
         code = "going_away" if self._leaving else "timeout"
         return _sent([*rest, *self._translator.fail(code, "The answer takes longer; send the same message id again.")])
+
+    async def _not_heard_yet(self, translator: Translator) -> list[Said]:
+        """What the log has behind the last entry that was told: the owner's state can be ahead of what comes to us."""
+        said: list[Said] = []
+        async for seq, entry in self._door.conversations.shown_after(self._conversation, translator.seq):
+            self._on_entry(seq, entry)
+            said += translator.shown(seq, entry)
+        return said
 
     async def _catch_up(self, viewer: Viewer) -> None:
         if self._recorded or self._translator is None:

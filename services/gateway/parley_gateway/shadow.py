@@ -12,29 +12,30 @@ class Shadow:
 
     def __init__(self, messages: list[dict[str, Any]]) -> None:
         self._messages = [message for message in messages if message.get("role") not in ("activity", "reasoning")]
+        # Apart from the history, which can be long: each word of an answer changes one of these.
+        self._added: list[dict[str, Any]] = []
 
     def without(self, message_id: str) -> list[dict[str, Any]]:
         """Everything but `message_id`, as copies that later events don't change."""
-        self._messages = [message for message in self._messages if message.get("id") != message_id]
-        return [dict(message) for message in self._messages]
+        self._messages, self._added = (
+            [message for message in messages if message.get("id") != message_id]
+            for messages in (self._messages, self._added)
+        )
+        return [dict(message) for message in (*self._messages, *self._added)]
 
     def apply(self, ev: Event) -> None:
         match ev["type"]:
             case "TEXT_MESSAGE_START":
-                self._messages.append({"id": ev["messageId"], "role": ev["role"], "content": ""})
+                self._added.append({"id": ev["messageId"], "role": ev["role"], "content": ""})
             case "TEXT_MESSAGE_CONTENT":
-                self._messages = [_longer(message, ev) for message in self._messages]
+                for message in self._added:
+                    if message["id"] == ev["messageId"]:
+                        message["content"] = f"{message.get('content', '')}{ev['delta']}"
             case "TOOL_CALL_START":
-                self._messages.append(_called(ev))
+                self._added.append(_called(ev))
             case "TOOL_CALL_RESULT":
                 result = {"id": ev["messageId"], "role": "tool", "toolCallId": ev["toolCallId"]}
-                self._messages.append(result | {"content": ev["content"]})
-
-
-def _longer(message: dict[str, Any], ev: Event) -> dict[str, Any]:
-    if message.get("id") != ev["messageId"]:
-        return message
-    return message | {"content": f"{message.get('content', '')}{ev['delta']}"}
+                self._added.append(result | {"content": ev["content"]})
 
 
 def _called(ev: Event) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from parley_gateway.agui import Translator
 from parley_gateway.condition import Parts
 from parley_gateway.outbox import Outbox
 from parley_gateway.said import Said
+from parley_mesh.bus import Stored
 from parley_proto.broadcast import Notice
 from parley_proto.conversation import Checkpoint, Delta, Live, MessageShown, OwnerChanged, Shown
 from parley_proto.envelope import Identity
@@ -123,17 +124,26 @@ class Resume:
         self._since = since
         self.kind = "replayed"
         self.checkpoint: Checkpoint | None = None
+        self._head: Stored | None = None
         self._last = 0
 
     @property
     def owner(self) -> str:
         return self.checkpoint.owner if self.checkpoint else ""
 
-    async def speaker(self) -> Identity | None:
-        """Whose conversation it is; reads what the next steps need."""
-        self.checkpoint, self._last = await asyncio.gather(
-            self._conversations.checkpoint(self._conversation), self._conversations.last_shown(self._conversation)
+    async def find(self) -> bool:
+        """Look into the log, and say whether it has the state; otherwise the archive has."""
+        self._head, self._last = await asyncio.gather(
+            self._conversations.head(self._conversation), self._conversations.last_shown(self._conversation)
         )
+        return self._head is None or bool(self._head.data)
+
+    async def read(self) -> None:
+        """Read the state, wherever it is: from the archive that takes as long as PostgreSQL does."""
+        self.checkpoint = await self._conversations.state(self._conversation, self._head)
+
+    async def speaker(self) -> Identity | None:
+        """Whose conversation it is."""
         if self.checkpoint:
             return self.checkpoint.identity
         return await self._conversations.first_speaker(self._conversation)
