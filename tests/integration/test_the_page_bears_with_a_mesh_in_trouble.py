@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,11 @@ from contextlib import asynccontextmanager
 import pytest
 from gateway_fixtures import House, Owner
 from gateway_on_nats import gateway, server
+from litestar import Response
 
+from parley_gateway import http
+from parley_gateway.guests import Guest, Guests
+from parley_gateway.hub import Hub, Reader
 from parley_gateway.settings import Settings
 from parley_mesh.pulse import Heart
 from parley_testkit.browser import Browser
@@ -111,3 +116,42 @@ async def test_a_busy_gateway_is_tried_again_until_there_is_room(
             await owner.echo()
             await owner.answer("Done.")
             assert await texts(house.owner(await thread_of(page)), 1) == ["And I am next"]
+
+
+async def test_who_has_said_nothing_yet_is_not_alarmed_when_the_gateway_goes_away(
+    server: NatsServer, browser_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, add = list[Guest](), Guests.add
+
+    def seen(guests: Guests, guest: Guest) -> None:
+        came.append(guest)
+        add(guests, guest)
+
+    monkeypatch.setattr(Guests, "add", seen)
+    async with gateway(server, Settings(expects="")) as house, page_of(house, browser_path) as page:
+        first = await thread_of(page)
+        came[0].go_away()
+        await page.until(f"JSON.parse(sessionStorage['parley.chat']).thread !== {first!r}", seconds=30)
+        await page.until("document.getElementById('link').textContent === ''")
+        assert await page.js("document.getElementById('alarm').textContent") == ""
+        await say(page, "Here I am")
+        assert await texts(house.owner(await thread_of(page)), 1) == ["Here I am"]
+
+
+async def test_a_gateway_that_takes_connections_and_welcomes_nobody_is_tried_anew(
+    server: NatsServer, browser_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, join, tries = http._file("socket.js"), Hub.join, []
+    assert b"PATIENCE_MS = 30000" in script.content
+    hurried = Response(script.content.replace(b"= 30000", b"= 1000"), media_type=script.media_type)
+    monkeypatch.setattr(http, "_file", lambda name, of=http._file: hurried if name == "socket.js" else of(name))
+
+    async def stuck(hub: Hub, reader: Reader) -> None:
+        tries.append(reader)
+        if len(tries) == 1:
+            await asyncio.Event().wait()
+        await join(hub, reader)
+
+    monkeypatch.setattr(Hub, "join", stuck)
+    async with gateway(server, Settings(expects="")) as house, page_of(house, browser_path):
+        assert len(tries) == 2

@@ -190,6 +190,23 @@ def test_an_instance_that_falls_too_often_is_left_alone_while_another_does_its_w
     assert all(row["ready"] for row in rows(fresh).values())
 
 
+def test_an_instance_that_refuses_its_settings_after_an_order_takes_nobody_along(
+    fresh: RunningMesh, tmp_path: Path
+) -> None:
+    obstacle = tmp_path / "obstacle"
+    fresh.environ |= {"PARLEY_EXAMPLE_REFUSES": str(obstacle), "PARLEY_MESH_SHARDS": "16"}
+    fresh.cli("up", "--detach", "--replicas", "example=2", timeout=120)
+    assert fresh.state.shards == 16
+    obstacle.touch()
+    done = fresh.run("restart", "example-1", timeout=60)
+    assert done.returncode != 0 and f"{obstacle} is in the way" in done.stderr
+    found = rows(fresh)
+    assert found["example-2"]["ready"] is True and "is in the way" in str(found["example-1"]["reason"])
+    obstacle.unlink()
+    fresh.cli("restart", "example-1")
+    assert all(row["ready"] for row in rows(fresh).values())
+
+
 def test_the_last_instance_that_falls_too_often_stops_everything(fresh: RunningMesh) -> None:
     fresh.environ |= {"PARLEY_UP_RESTARTS": "1"}
     fresh.cli("up", "--detach", "--replicas", "example=2", timeout=120)

@@ -321,3 +321,12 @@ def _entry(kind: str, seq: int, turns: list[AssignTurn]) -> Entry | None:
 def test_every_outcome_a_specialist_can_send_has_a_rule() -> None:
     kinds = {TurnAnswered, HandoffRequested, EscalationRequested, TurnFailed}
     assert kinds <= set(domain._RULES)
+
+
+def test_a_customer_has_the_groups_and_the_name_of_the_session_that_speaks_now() -> None:
+    vip = msgspec.structs.replace(IDENTITY, groups=["vip"], name="Ada Lovelace")
+    first = must(None, customer_message("my invoice", "1", identity=vip), facts(1))
+    assert first.assign is not None and first.assign.identity == vip
+    ended = must(first.state, answered(first.assign, "Here."), facts(2))
+    second = must(ended.state, customer_message("and now?", "2", identity=IDENTITY), facts(3))
+    assert second.assign is not None and second.assign.identity == IDENTITY

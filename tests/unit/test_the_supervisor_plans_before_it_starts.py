@@ -94,6 +94,13 @@ def test_a_service_gets_its_own_identity_and_nobody_elses() -> None:
     assert not [name for name, value in environ.items() if "archiver" in value or "ticket" in value]
 
 
+def test_a_service_answers_where_the_operator_wants_it_and_else_where_the_mesh_does() -> None:
+    here = plan.environment(BILLING, "billing-1", 8101, given(), {"host": Found("H", "127.0.0.1", "default")}, {})
+    assert here["PARLEY_MESH_HEALTH_HOST"] == given().host
+    there = plan.environment(BILLING, "billing-1", 8101, given(), {"host": Found("H", "10.0.0.5", "H")}, {})
+    assert there["PARLEY_MESH_HEALTH_HOST"] == "10.0.0.5"
+
+
 def test_what_the_operator_has_set_is_not_replaced() -> None:
     found = {
         "backoffice_url": Found("PARLEY_BILLING_BACKOFFICE_URL", "http://elsewhere", "PARLEY_BILLING_BACKOFFICE_URL"),

@@ -14,7 +14,7 @@ from parley_cli.supervise import secrets, state
 from parley_cli.supervise.home import Home
 from parley_mesh.connection import servers
 from parley_mesh.identities import OPERATOR
-from parley_mesh.settings import MeshSettings
+from parley_mesh.settings import MeshSettings, load
 
 
 def identity(home: Home, environ: Mapping[str, str] = os.environ) -> MeshSettings:
@@ -22,11 +22,12 @@ def identity(home: Home, environ: Mapping[str, str] = os.environ) -> MeshSetting
     found = state.running(home)
     if found:
         password = secrets.load(home).nats_password(OPERATOR)
-        return MeshSettings(nats_url=found.nats_url, nats_user=OPERATOR, nats_password=password)
+        return MeshSettings(nats_url=found.nats_url, nats_user=OPERATOR, nats_password=password, shards=found.shards)
     if not environ.get("NATS_URL"):
         raise NotRunningError
     user, password = environ.get("NATS_USER", ""), environ.get("NATS_PASSWORD", "")
-    return MeshSettings(nats_url=environ["NATS_URL"], nats_user=user, nats_password=password)
+    shards = load(MeshSettings, "mesh", environ).shards
+    return MeshSettings(nats_url=environ["NATS_URL"], nats_user=user, nats_password=password, shards=shards)
 
 
 @asynccontextmanager

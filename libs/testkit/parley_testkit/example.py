@@ -10,24 +10,29 @@ import msgspec
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`fall` ends the process at once."""
+    """`fall` ends the process at once, `refuses` is a file with which it does not start."""
 
     greeting: str = "hello"
     ready: bool = True
     fall: bool = False
+    refuses: str = ""
     patience: int = 3
 '''
 _MAIN = """
 import sys
+from pathlib import Path
 
 from parley_example.settings import Settings
 from parley_mesh.runner import Service, run
+from parley_proto.errors import SettingsError
 
 
 async def build(settings, mesh):
     if settings.fall:
         print("the example falls, as it was told to", file=sys.stderr)
         sys.exit(7)
+    if settings.refuses and Path(settings.refuses).exists():
+        raise SettingsError(f"{settings.refuses} is in the way.")
     return Service(ready=lambda: "" if settings.ready else "example waits for ever.", stats=lambda: {"in_flight": 0})
 
 

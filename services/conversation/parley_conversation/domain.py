@@ -106,7 +106,7 @@ def _customer_message(state: Checkpoint | None, entry: CustomerMessage, facts: F
         return None
     if entry.message_id in state.recent:
         return _repeated(state, entry, facts)
-    transition = Transition(state)
+    transition = Transition(_as_spoken(state, entry))
     line = Line("customer", recap.cut(entry.text), entry.message_id, at=entry.at)
     transition.shown.append(_echo(entry))
     transition.update(recent=_remember(state.recent, entry.message_id, entry.body_hash))
@@ -176,6 +176,11 @@ def _same_customer(state: Checkpoint, entry: CustomerMessage | PersonRequested |
     return (mine.tenant, mine.principal) == (theirs.tenant, theirs.principal)
 
 
+def _as_spoken(state: Checkpoint, entry: CustomerMessage | PersonRequested) -> Checkpoint:
+    """Groups and name are those of the session that speaks now, not of the one that spoke first."""
+    return state if state.identity == entry.identity else msgspec.structs.replace(state, identity=entry.identity)
+
+
 def _remember(recent: dict[str, str], name: str, body_hash: str) -> dict[str, str]:
     """The newest ids with their body's hash: what must hold beyond the log's duplicate window (design.md)."""
     kept = list(recent.items())[-(RECENT_IDS - 1) :]
@@ -187,7 +192,7 @@ def _person_requested(state: Checkpoint | None, entry: PersonRequested, facts: F
     to = entry.to
     if not _same_customer(state, entry) or to not in facts.specialties or state.owner == to:
         return None
-    transition = Transition(state)
+    transition = Transition(_as_spoken(state, entry))
     if facts.acted:
         # What was begun is settled before ownership moves.
         transition.update(wish=to)

@@ -70,7 +70,7 @@ class Authenticator:
         tenant = _text(claims, "tenant", self._tenant)
         if not principal or principal == ANONYMOUS or not _TENANT.match(tenant):
             raise Refused("The token is not valid: its sub or tenant can't be used here.")
-        customer = _text(claims, "customer_id", principal)
+        customer = _text(claims, "customer_id", principal) or principal
         until = int(float(claims["exp"]) * 1000)
         return Session(tenant, principal, customer, _text(claims, "name", ""), until, _groups(claims))
 

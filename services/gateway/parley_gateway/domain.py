@@ -40,7 +40,14 @@ class Session(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
 
     def owns(self, identity: Identity) -> bool:
-        return identity.tenant == self.tenant and identity.principal == self.principal
+        """Whoever may sign in for several customers has conversations of their own for each."""
+        same = (identity.tenant, identity.principal) == (self.tenant, self.principal)
+        return same and (not self.customer_id or identity.customer_id == self.customer_id)
+
+    @property
+    def speaker(self) -> str:
+        """The principal, and the customer where that is another one."""
+        return self.principal if self.customer_id in ("", self.principal) else f"{self.principal}/{self.customer_id}"
 
 
 def identity(session: Session, conversation: str, demo_customers: int) -> Identity:

@@ -86,7 +86,7 @@ async def conversation_of(door: Door, session: Session, thread: str) -> str:
         owner = await door.conversations.owner(thread)
         if owner and session.owns(owner):
             return thread
-    return domain.thread_conversation(session.tenant, session.principal, thread)
+    return domain.thread_conversation(session.tenant, session.speaker, thread)
 
 
 class Run:

@@ -86,21 +86,21 @@ async def _records(who: MeshSettings, conversation: str, tenant: str) -> list[Re
             data = await bus.request(subjects.ARCHIVE_TRANSCRIPT, request, timeout=_ARCHIVE_S)
         except TransientError as error:
             # What is not in the log may well be in the archive: that is no reason to say that there is none.
-            if not (found := await _from_log(bus, conversation)):
+            if not (found := await _from_log(bus, conversation, who.shards)):
                 raise
             print(f"The archive does not answer ({error.message}) This is what the log holds.", file=sys.stderr)
             return found
         except PermanentError as error:
             # What was said a moment ago may be in the log only.
-            if error.code != _UNKNOWN or not (found := await _from_log(bus, conversation)):
+            if error.code != _UNKNOWN or not (found := await _from_log(bus, conversation, who.shards)):
                 raise
             return found
     reply: TranscriptReply = decode(data, TranscriptReply)
     return reply.records
 
 
-async def _from_log(bus: NatsBus, conversation: str) -> list[Record]:
-    found = [await _all(bus, subjects.conv(conversation)), await _all(bus, subjects.out(conversation))]
+async def _from_log(bus: NatsBus, conversation: str, shards: int) -> list[Record]:
+    found = [await _all(bus, subjects.conv(conversation, shards)), await _all(bus, subjects.out(conversation))]
     checkpoint = await bus.last(subjects.checkpoint(conversation))
     # A marker without a body stands for a checkpoint that is in the archive only.
     states = [_record(checkpoint)] if checkpoint and checkpoint.data else []

@@ -29,7 +29,7 @@ _API_S = 5.0
 def list_(args: argparse.Namespace) -> int:
     """Print the dead letters, oldest first."""
 
-    async def work(client: Client) -> None:
+    async def work(client: Client, _shards: int) -> None:
         letters = [letter for dead_id in await _ids(client) if (letter := await _find(client, dead_id))]
         letters.sort(key=lambda letter: letter.at)
         if args.json:
@@ -47,7 +47,7 @@ def list_(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Print one dead letter with its reason and the customer's words."""
 
-    async def work(client: Client) -> None:
+    async def work(client: Client, _shards: int) -> None:
         print(msgspec.json.format(msgspec.json.encode(await _get(client, args.id)), indent=2).decode())
 
     return _with_client(args, work)
@@ -56,13 +56,14 @@ def show(args: argparse.Namespace) -> int:
 def retry(args: argparse.Namespace) -> int:
     """Have the customer's words answered after all. CommandError where that can't or must not be."""
 
-    async def work(client: Client) -> None:
+    async def work(client: Client, shards: int) -> None:
         letter = await _get(client, args.id)
         if reason := why_no_retry(letter):
             raise CommandError(reason)
         wish = RetryRequested(letter.dead_id, letter.messages, now_ms())
         # Its id makes a command that is repeated after a lost answer harmless.
-        await NatsBus(client).append(subjects.conv(letter.conversation), encode(wish), msg_id=f"{letter.dead_id}-retry")
+        subject = subjects.conv(letter.conversation, shards)
+        await NatsBus(client).append(subject, encode(wish), msg_id=f"{letter.dead_id}-retry")
         await _purge(client, letter.dead_id)
         print(f"{letter.conversation} has it again; where it finds no room, it is set aside anew.", file=sys.stderr)
 
@@ -72,7 +73,7 @@ def retry(args: argparse.Namespace) -> int:
 def drop(args: argparse.Namespace) -> int:
     """Forget a dead letter; what was said stays in the record. Of an unknown outcome: a person has settled it."""
 
-    async def work(client: Client) -> None:
+    async def work(client: Client, _shards: int) -> None:
         letter = await _get(client, args.id)
         await _purge(client, letter.dead_id)
         settled = " Whatever happened counts as settled by a person." if letter.code == UNKNOWN_OUTCOME else ""
@@ -99,10 +100,12 @@ def why_no_retry(letter: DeadLetter) -> str:
     return ""
 
 
-def _with_client(args: argparse.Namespace, work: Callable[[Client], Awaitable[None]]) -> int:
+def _with_client(args: argparse.Namespace, work: Callable[[Client, int], Awaitable[None]]) -> int:
+    who = identity(Home.at(args.data))
+
     async def run() -> None:
-        async with connected(identity(Home.at(args.data))) as client:
-            await work(client)
+        async with connected(who) as client:
+            await work(client, who.shards)
 
     asyncio.run(run())
     return 0

@@ -62,7 +62,7 @@ def _same(findings: list[Finding]) -> bool:
 
 
 async def _compare(found: State, names: list[str]) -> list[Finding]:
-    findings = await scrub.compare({name: ("127.0.0.1", found.ports[nodes.monitor_of(name)]) for name in names})
+    findings = await scrub.compare({name: (found.host, found.ports[nodes.monitor_of(name)]) for name in names})
     if not findings:
         raise CommandError("No node says what it holds; see `parley status`.")
     return findings

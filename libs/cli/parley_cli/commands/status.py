@@ -104,14 +104,14 @@ def _row(found: State, seen: Survey, name: str, reason: str) -> Row:
 async def _reason(home: Home, found: State, name: str) -> str:
     child = found.children[name]
     if child.service == plan.NATS:
-        return await probe.http_reason("127.0.0.1", found.ports[nodes.monitor_of(name)], "/healthz")
+        return await probe.http_reason(found.host, found.ports[nodes.monitor_of(name)], "/healthz")
     if name == plan.POSTGRES:
         password = secrets.load(home).postgres_password(postgres.SUPERUSER)
         try:
-            return await postgres.answers(postgres.Cluster(home.postgres, "127.0.0.1", child.port, password))
+            return await postgres.answers(postgres.Cluster(home.postgres, found.host, child.port, password))
         except CommandError as error:
             return error.message
-    return await probe.http_reason("127.0.0.1", child.port, "/readyz")
+    return await probe.http_reason(child.host, child.port, "/readyz")
 
 
 async def _survey(home: Home, found: State) -> Survey:

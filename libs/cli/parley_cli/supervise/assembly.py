@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -122,8 +123,9 @@ def child_of(made: Assembly, instance: plan.Instance) -> Child:
     """A service's process, ready when its /readyz says so."""
     log = made.home.log_of(instance.name)
     launch = process.Launch(instance.argv, instance.environ, log)
-    reason = partial(probe.http_reason, made.settings.host, instance.port, "/readyz")
-    return Child(instance.name, instance.service.name, instance.port, launch, reason, _rotating(made, instance.name))
+    host, before = instance.environ["PARLEY_MESH_HEALTH_HOST"], _rotating(made, instance.name)
+    reason = partial(probe.http_reason, host, instance.port, "/readyz")
+    return Child(instance.name, instance.service.name, instance.port, launch, reason, before, host)
 
 
 def nats_child(made: Assembly, name: str) -> Child:
@@ -255,5 +257,6 @@ async def _orphans_gone(cluster: postgres.Cluster) -> None:
     while left := postgres.left_over(cluster.folder):
         if asyncio.get_running_loop().time() > deadline:
             for orphan in left:
-                os.kill(orphan.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(orphan.pid, signal.SIGKILL)
         await asyncio.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -30,6 +31,7 @@ class Child(msgspec.Struct, frozen=True):
     launch: Launch
     reason: Callable[[], Awaitable[str]]
     before: Callable[[], Awaitable[None]] = _nothing
+    host: str = "127.0.0.1"
 
 
 class FellTooOftenError(CommandError):
@@ -78,6 +80,8 @@ class Keeper:
         deadline = time.monotonic() + within_s
         while reason := await self.child.reason():
             self.reason = reason
+            if self.given_up:
+                raise CommandError(self.given_up)
             if time.monotonic() > deadline:
                 raise CommandError(
                     f"{self.child.name} is not ready after {within_s:g} s: {reason}{self._last_words()} "
@@ -104,7 +108,14 @@ class Keeper:
             self._intensity.forgive()
             self._was_ready = False
             self.restarts += 1
+            await self._started_as_ordered()
+
+    async def _started_as_ordered(self) -> None:
+        try:
             await self.start()
+        except CommandError as error:
+            self.given_up = str(error)
+            raise
 
     def kill(self, number: int) -> None:
         if self.process and self.process.exit_code is None:
@@ -117,36 +128,50 @@ class Keeper:
         except OSError as error:
             raise CommandError(f"{self.child.name} can't be started: {error}.") from error
         self.since = time.time()
-        self._changed()
+        self._tell()
+
+    def _tell(self) -> None:
+        # Notes are for others: a child that runs is kept, whether or not they can be written.
+        with contextlib.suppress(OSError):
+            self._changed()
 
     async def _keep(self) -> None:
         while self.process:
             code = await self.process.wait()
-            wait_s = self._intensity.fell(time.monotonic())
-            if wait_s is None or (code == SETTINGS_ARE_WRONG and not self._was_ready):
-                self._gave_up(self, self._farewell(code, too_often=wait_s is None))
+            if code == SETTINGS_ARE_WRONG and not self._was_ready:
+                self._gave_up(self, self._refusal())
                 return
+            if not await self._again(_how(code)):
+                return
+
+    async def _again(self, how: str) -> bool:
+        """Start it once more after a pause that grows; a start that fails is a fall too. False when it fell too often.
+
+        Whatever goes wrong: nobody waits for this task, and one that ends would leave its child unkept.
+        """
+        while (wait_s := self._intensity.fell(time.monotonic())) is not None:
             await asyncio.sleep(wait_s)
             try:
                 await self._begin()
-            except CommandError as error:
-                self._gave_up(self, error)
-                return
+            except Exception as error:
+                how = str(error)
+                continue
             self.restarts += 1
-            self._changed()
+            self._tell()
+            return True
+        said = said_last(self.child.launch.log) or "it said nothing"
+        self._gave_up(self, FellTooOftenError(self.child.name, how, said))
+        return False
 
     def _last_words(self) -> str:
         """What a child that has fallen said; one that runs gives its reason itself."""
         said = said_last(self.child.launch.log) if self.restarts else ""
         return f" Its last words: {said}" if said else ""
 
-    def _farewell(self, code: int, *, too_often: bool) -> CommandError:
-        said = said_last(self.child.launch.log) or "it said nothing"
-        if too_often:
-            return FellTooOftenError(self.child.name, _how(code), said)
+    def _refusal(self) -> CommandError:
         # It says who it is as well.
-        sentence = said.removeprefix(f"parley {self.child.service}: ")
-        return CommandError(f"{self.child.name} refuses its settings: {sentence}", SETTINGS_ARE_WRONG)
+        said = (said_last(self.child.launch.log) or "it said nothing").removeprefix(f"parley {self.child.service}: ")
+        return CommandError(f"{self.child.name} refuses its settings: {said}", SETTINGS_ARE_WRONG)
 
 
 def _how(code: int) -> str:

@@ -120,7 +120,8 @@ def environment(
         for field, value in _supplies(service, port, given).items()
         if value and field in found and found[field].origin == "default" and not outside.get(_name_of(service, field))
     }
-    host = str(found["host"].value) if service.on_nats and "host" in found else given.host
+    own_host = found.get("host") if service.on_nats else None
+    host = str(own_host.value) if own_host and own_host.origin != "default" else given.host
     mesh = {"INSTANCE": name, "HEALTH_HOST": host, "HEALTH_PORT": str(port)}
     if not outside.get("PARLEY_MESH_TRACE_FILE"):
         mesh["TRACE_FILE"] = str(given.folder / "traces" / f"{name}.jsonl")

@@ -74,7 +74,8 @@ class Pipe:
     def say(self, line: str) -> None:
         if self._file.closed:
             # Nobody waits any more: into the supervisor's log.
-            print(line, file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):
+                print(line, file=sys.stderr, flush=True)
         self._send(Message(say=line))
 
     def waiting(self, line: str) -> None:

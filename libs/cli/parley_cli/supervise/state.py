@@ -16,6 +16,7 @@ import psutil
 
 from parley_cli.errors import EXIT_USAGE, CommandError
 from parley_cli.supervise.home import Home, write_private
+from parley_proto.subjects import SHARDS
 
 
 class ChildState(msgspec.Struct):
@@ -28,6 +29,7 @@ class ChildState(msgspec.Struct):
     pid: int
     born: float
     port: int
+    host: str = "127.0.0.1"
     restarts: int = 0
     since: float = 0.0
     given_up: str = ""
@@ -46,6 +48,8 @@ class State(msgspec.Struct):
     urls: list[str] = []
     nats_url: str = ""
     scrubbed: str = ""
+    shards: int = SHARDS
+    host: str = "127.0.0.1"
     ports: dict[str, int] = {}
     children: dict[str, ChildState] = {}
 

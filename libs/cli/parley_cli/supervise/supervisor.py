@@ -128,15 +128,20 @@ class Supervisor:
         return Keeper(child, intensity, self._write, self._give_up)
 
     def _give_up(self, keeper: Keeper, error: CommandError) -> None:
-        if isinstance(error, FellTooOftenError) and self._state.phase == "ready" and self._goes_on_without(keeper):
-            keeper.given_up = error.spared
-            self._report.say(error.spared)
+        if self._state.phase == "ready" and self._goes_on_without(keeper, error):
+            keeper.given_up = error.spared if isinstance(error, FellTooOftenError) else str(error)
+            self._report.say(keeper.given_up)
             self._write()
         elif not self._gave_up.done():
             self._gave_up.set_exception(error)
 
-    def _goes_on_without(self, keeper: Keeper) -> bool:
-        """OTP stops everything when a service can't be kept; here that takes all of its instances, or a majority."""
+    def _goes_on_without(self, keeper: Keeper, error: CommandError) -> bool:
+        """OTP stops everything when a service can't be kept; here that takes all of its instances, or a majority.
+
+        One that refuses its settings was started by an order: whoever gave it is told, and nobody else pays for it.
+        """
+        if not isinstance(error, FellTooOftenError):
+            return True
         peers = [other for other in self._all() if other.child.service == keeper.child.service]
         left = [other for other in peers if other is not keeper and not other.given_up]
         return may_go_on(len(left), len(peers), majority=keeper.child.service == plan.NATS)
@@ -234,6 +239,7 @@ class Supervisor:
         self._state.urls = self._made.urls
         self._state.nats_url = self._made.nats_url
         self._state.ports = self._made.ports
+        self._state.shards, self._state.host = self._made.mesh.shards, self._made.settings.host
         self._state.children = {k.child.name: _state_of(k, k.process) for k in self._all() if k.process}
         try:
             state.write(self._made.home, self._state)
@@ -252,5 +258,12 @@ def _awaited(keepers: Sequence[Keeper]) -> str:
 def _state_of(keeper: Keeper, process: Process) -> state.ChildState:
     child = keeper.child
     return state.ChildState(
-        child.service, process.pid, process.born, child.port, keeper.restarts, keeper.since, keeper.given_up
+        child.service,
+        process.pid,
+        process.born,
+        child.port,
+        child.host,
+        keeper.restarts,
+        keeper.since,
+        keeper.given_up,
     )

@@ -2,6 +2,9 @@
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15000;
+// When thousands come back at once the last one is welcomed after 10 s.
+const PATIENCE_MS = 30000;
+const MOST_UNKNOWN = 3;
 const STORE = "parley.chat";
 const RETRYABLE = ["rate_limited", "overloaded", "unavailable", "internal"];
 
@@ -28,6 +31,8 @@ export class Connection {
     this.thread = kept.thread ?? "";
     this.seq = 0;
     this.waiting = kept.waiting ?? [];
+    this.heard = Boolean(kept.heard || kept.seq);
+    this.unknowns = 0;
     this.tries = 0;
     this.timer = 0;
     this.beat = 0;
@@ -63,7 +68,8 @@ export class Connection {
   async ticket() {
     const token = this.token();
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const reply = await fetch("/v1/tickets", { method: "POST", headers, cache: "no-store" });
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const reply = await fetch("/v1/tickets", { method: "POST", headers, cache: "no-store", signal });
     if (reply.status === 401) {
       this.on.refused("signin");
       return "";
@@ -86,6 +92,15 @@ export class Connection {
     socket.onclose = (closed) => {
       if (socket === this.socket) this.closed(closed.code);
     };
+    setTimeout(() => this.overdue(socket), PATIENCE_MS);
+  }
+
+  // A gateway that stands still takes connections and welcomes nobody: another one may.
+  overdue(socket) {
+    if (socket !== this.socket || this.ready) return;
+    this.socket = null;
+    socket.close();
+    this.later();
   }
 
   read(frame) {
@@ -101,6 +116,7 @@ export class Connection {
   welcomed(frame) {
     this.thread = frame.threadId;
     this.tries = 0;
+    this.unknowns = 0;
     this.ready = true;
     this.keep();
     this.on.opened(frame.resume);
@@ -118,11 +134,12 @@ export class Connection {
 
   acked(frame) {
     this.waiting = this.waiting.filter((message) => message.id !== frame.id);
+    this.heard = true;
     this.keep();
   }
 
   failed(frame) {
-    if (frame.code === "unknown_conversation") this.forget();
+    if (frame.code === "unknown_conversation") this.unknown();
     if (frame.code === "bad_seq") this.restart();
     const message = this.waiting.find((one) => one.id === frame.id);
     if (!message) return;
@@ -133,8 +150,16 @@ export class Connection {
     }
   }
 
+  // Before anything was said in it, nobody but this page knows a conversation; and what waits may be on its way into it.
+  unknown() {
+    this.unknowns += 1;
+    if (this.heard || this.seq || this.unknowns > MOST_UNKNOWN) this.forget();
+    else if (!this.waiting.length) this.thread = "";
+  }
+
   forget() {
     this.thread = "";
+    this.heard = false;
     this.restart();
     this.keep();
     this.on.forgotten();
@@ -188,6 +213,7 @@ export class Connection {
 
   fresh() {
     this.thread = "";
+    this.heard = false;
     this.seq = 0;
     this.waiting = [];
     this.tries = 0;
@@ -202,7 +228,7 @@ export class Connection {
 
   keep() {
     try {
-      const kept = { thread: this.thread, seq: this.seq, waiting: this.waiting };
+      const kept = { thread: this.thread, seq: this.seq, waiting: this.waiting, heard: this.heard };
       sessionStorage.setItem(STORE, JSON.stringify(kept));
     } catch {
       // Full or switched off: the conversation goes on, a reload can't find it again.
