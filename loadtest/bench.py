@@ -3,7 +3,7 @@
 .venv/bin/python loadtest/bench.py --quick           all rows in sizes that take minutes
 .venv/bin/python loadtest/bench.py --rows steady,burst
 Each row is one or more runs of load.py, each with a mesh of its own; its JSON and its page stay in loadtest/out/bench.
-A row that was not asked for keeps the figures of its last run of the same size. `--peers` runs loadtest/peers beside.
+A row that was not asked for keeps the figures of its last run of the same size, and so do the peers without `--peers`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from generator.rows import Run
 HERE = Path(__file__).parent
 OUT = HERE / "out" / "bench"
 RESULTS = HERE / "RESULTS.md"
+PEERS = HERE / "out" / "peers.md"
 _NO_PEERS = "Not run; `loadtest/peers/run.py` does."
 
 
@@ -36,7 +37,7 @@ def main() -> None:
         if (folder / "latest.json").is_file():
             done[one.name] = msgspec.json.decode((folder / "latest.json").read_bytes())
             settings[one.name] = (folder / "arguments").read_text().strip()
-    peers = _peers() if asked.peers else _NO_PEERS
+    peers = _peers() if asked.peers else _last_peers()
     about = {name: value for name, value in run.about(options.parse([])).items() if name != "settings"}
     checks = rows.checks(done)
     Path(asked.out).write_text(results.markdown(checks, about, settings, peers, quick=asked.quick), "utf-8")
@@ -60,7 +61,11 @@ def _peers() -> str:
     script = HERE / "peers" / "run.py"
     if subprocess.run([sys.executable, str(script)], stdout=subprocess.DEVNULL).returncode:
         return "loadtest/peers/run.py has failed."
-    return (HERE / "out" / "peers.md").read_text("utf-8")
+    return PEERS.read_text("utf-8")
+
+
+def _last_peers() -> str:
+    return PEERS.read_text("utf-8") if PEERS.is_file() else _NO_PEERS
 
 
 def _arguments() -> argparse.Namespace:
