@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from parley_cli.commands.dead import row_of, why_no_retry
+from parley_cli.operator import identity
+from parley_cli.supervise.home import Home
 from parley_proto.errors import UNKNOWN_OUTCOME
 from parley_proto.specialist import DeadLetter
 from parley_testkit.samples import AT, CONVERSATION, LINE
@@ -27,3 +31,8 @@ def test_without_words_there_is_nothing_to_answer() -> None:
 
 def test_the_list_shows_the_reason_on_the_letters_own_line() -> None:
     assert row_of(LETTER)[-2:] == ("attempts", "The model fell silent.")
+
+
+def test_it_goes_to_the_shard_that_the_mesh_reads(tmp_path: Path) -> None:
+    outside = {"NATS_URL": "nats://127.0.0.1:1", "PARLEY_MESH_SHARDS": "16"}
+    assert identity(Home.at(str(tmp_path)), outside).shards == 16

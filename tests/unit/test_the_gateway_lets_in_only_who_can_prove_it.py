@@ -162,6 +162,17 @@ def test_only_tenant_and_principal_together_own_a_conversation() -> None:
     assert not ada.owns(Identity("acme", "eve", "cus_0001"))
 
 
+def test_who_signs_in_for_another_customer_has_other_conversations() -> None:
+    first, second = Session("acme", "mgr", "cus_1"), Session("acme", "mgr", "cus_2")
+    assert first.owns(Identity("acme", "mgr", "cus_1")) and not second.owns(Identity("acme", "mgr", "cus_1"))
+    assert len({first.speaker, second.speaker, Session("acme", "mgr", "mgr").speaker}) == 3
+
+
+def test_an_empty_customer_is_the_principal_and_no_demo_customer() -> None:
+    session = Authenticator(JWT, "default").session(bearer(CLAIMS | {"customer_id": ""}))
+    assert session.customer_id == session.principal == "ada"
+
+
 def test_an_anonymous_visitor_is_one_of_the_demo_customers() -> None:
     chosen = {demo_customer(f"c{number:022d}", 200) for number in range(4000)}
     assert len(chosen) == 200
