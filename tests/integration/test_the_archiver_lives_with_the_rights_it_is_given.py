@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import asyncio
+from datetime import date
+
 import asyncpg
 import pytest
 from archiver_log import AT, all_settled, conversation, customer, key_id, publish, talk
-from archiver_servers import administer, archived, archiving, rows, says, until
+from archiver_servers import MASTER, administer, archived, archiving, rows, says, until
 from nats.aio.client import Client
 
+from parley_archiver.adapters import PostgresStore
+from parley_archiver.settings import Settings
 from parley_cli.supervise.postgres import Role, provide
 from parley_proto import subjects
 from parley_proto.conversation import Checkpoint
 from parley_proto.envelope import encode
+from parley_proto.errors import TransientError
 from parley_testkit.nats_server import NatsServer
 from parley_testkit.postgres import PASSWORD, Postgres
 
@@ -110,3 +116,34 @@ async def _give_back_after(operator: Client, seconds: float) -> None:
     config = (await context.consumer_info(subjects.STREAM, "archiver")).config
     config.ack_wait = seconds
     await context.add_consumer(subjects.STREAM, config)
+
+
+async def test_an_instance_that_starts_while_another_makes_partitions_disturbs_neither(archive_database: str) -> None:
+    async def start(_: int) -> None:
+        store = PostgresStore(Settings(database_url=archive_database, master_key=MASTER))
+        await store.prepare()
+
+    async def make(month: int) -> None:
+        day = date(2030 + month // 12, month % 12 + 1, 1)
+        await rows(archive_database, f"SELECT archive.ensure_months('{day}')")
+
+    await start(0)
+    for number in range(30):
+        await asyncio.gather(start(number), start(number), make(2 * number))
+
+
+async def test_what_postgres_refused_for_somebody_elses_grant_is_tried_again(archive_database: str) -> None:
+    store = PostgresStore(Settings(database_url=archive_database, master_key=MASTER))
+    await store.prepare()
+    await administer(
+        archive_database,
+        "CREATE FUNCTION archive.lost() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'tuple concurrently updated' USING ERRCODE = 'XX000'; END $$",
+    )
+    await administer(
+        archive_database,
+        "CREATE TRIGGER lost BEFORE UPDATE ON archive.checkpoints FOR EACH STATEMENT EXECUTE FUNCTION archive.lost()",
+    )
+    with pytest.raises(TransientError, match=r"concurrently updated.*tries again"):
+        await store.retired(conversation(1), 1)
+    await store.close()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WRITER = "parley_archiver_writer"
 CONNECT_S = 5.0
+# "tuple concurrently updated": somebody else granted or changed the same table at that moment.
+_INTERNAL = "XX000"
 _PASSING = (asyncpg.OperatorInterventionError, asyncpg.TransactionRollbackError, asyncpg.InsufficientResourcesError)
 
 
@@ -76,12 +78,17 @@ class PostgresStore:
         self._settings = settings
         self._pool: Pool | None = None
         self._opening = asyncio.Lock()
+        self._preparing = asyncio.Lock()
         self._prepared = False
         self._months: set[date] = set()
 
     async def prepare(self) -> None:
-        if self._prepared:
-            return
+        async with self._preparing:
+            if not self._prepared:
+                await self._lay_down()
+                self._prepared = True
+
+    async def _lay_down(self) -> None:
         async with _translated():
             url = self._settings.migrate_database_url or self._settings.database_url
             connection = await asyncpg.connect(
@@ -91,7 +98,6 @@ class PostgresStore:
                 await schema.apply(connection)
             finally:
                 await connection.close(timeout=CONNECT_S)
-        self._prepared = True
 
     async def ping(self) -> None:
         async with self._connection() as connection:
@@ -207,11 +213,11 @@ async def _translated() -> AsyncIterator[None]:
             "what comes meanwhile waits in the log.",
             code="archive_away",
         ) from error
-    except _PASSING as error:
-        raise TransientError(
-            f"PostgreSQL broke off ({_said(error)}); the archiver tries again.", code="archive_away"
-        ) from error
     except asyncpg.PostgresError as error:
+        if isinstance(error, _PASSING) or error.sqlstate == _INTERNAL:
+            raise TransientError(
+                f"PostgreSQL broke off ({_said(error)}); the archiver tries again.", code="archive_away"
+            ) from error
         raise PermanentError(
             f"PostgreSQL refuses the archive ({_said(error)}): correct it there or in PARLEY_ARCHIVER_DATABASE_URL; "
             "what comes meanwhile waits in the log.",

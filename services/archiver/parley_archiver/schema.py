@@ -14,8 +14,9 @@ from parley_proto.errors import PermanentError
 if TYPE_CHECKING:
     import asyncpg
 
-# Any number will do, as long as every instance takes the same one.
-_LOCK = 7_243_110_003
+# The one that archive.ensure_months takes: a grant and a new partition change the same row of pg_class,
+# and PostgreSQL refuses whichever comes second.
+_LOCK = 7_243_110_002
 _BOOKKEEPING = """
 DO $$ BEGIN
     -- Not IF NOT EXISTS: that asks for the right to create schemas even where this one is there.
