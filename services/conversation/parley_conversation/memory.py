@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from typing import NamedTuple
 
 from parley_conversation import metrics
 from parley_conversation.adapters import Hot
-from parley_proto.envelope import encode
+from parley_proto.conversation import Checkpoint
+from parley_proto.envelope import decode, encode
 from parley_proto.subjects import shard_of
 
-# A decoded state costs a few times its JSON: measured 3.4 to 4.6 on windows of 5 to 30 lines.
-OVERHEAD = 5
-EMPTY = 1_000
+# What one of them takes besides its JSON: measured 0.6 KB for its id, its place and the bytes' own head.
+OVERHEAD = 600
+
+
+class Kept(NamedTuple):
+    """`Hot` at rest, its state as JSON: decoded it takes four times the memory, and most conversations rest."""
+
+    state: bytes
+    revision: int
+    last_in_seq: int
 
 
 class Memory:
@@ -20,19 +29,20 @@ class Memory:
     def __init__(self, budget: int, shards: int) -> None:
         self._budget = budget
         self._shards = shards
-        self._hot: OrderedDict[str, tuple[Hot, int]] = OrderedDict()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._bytes = 0
         self._generations: Counter[int] = Counter()
 
     def __len__(self) -> int:
-        return len(self._hot)
+        return len(self._kept)
 
     def get(self, conversation: str) -> Hot | None:
-        found = self._hot.get(conversation)
+        found = self._kept.get(conversation)
         if found is None:
             return None
-        self._hot.move_to_end(conversation)
-        return found[0]
+        self._kept.move_to_end(conversation)
+        state = decode(found.state, Checkpoint) if found.state else None
+        return Hot(state, found.revision, found.last_in_seq)
 
     def generation(self, conversation: str) -> int:
         """Counts how often the conversation's shard was forgotten."""
@@ -43,24 +53,28 @@ class Memory:
         self.drop(conversation)
         if generation != self.generation(conversation):
             return
-        size = OVERHEAD * len(encode(hot.state)) if hot.state else EMPTY
-        self._hot[conversation] = (hot, size)
-        self._bytes += size
-        while self._bytes > self._budget and len(self._hot) > 1:
-            self.drop(next(iter(self._hot)))
+        kept = Kept(encode(hot.state) if hot.state else b"", hot.revision, hot.last_in_seq)
+        self._kept[conversation] = kept
+        self._bytes += _size(kept)
+        while self._bytes > self._budget and len(self._kept) > 1:
+            self.drop(next(iter(self._kept)))
         self._measure()
 
     def drop(self, conversation: str) -> None:
-        found = self._hot.pop(conversation, None)
+        found = self._kept.pop(conversation, None)
         if found:
-            self._bytes -= found[1]
+            self._bytes -= _size(found)
 
     def drop_shard(self, shard: int) -> None:
         self._generations[shard] += 1
-        for conversation in [cid for cid in self._hot if shard_of(cid, self._shards) == shard]:
+        for conversation in [cid for cid in self._kept if shard_of(cid, self._shards) == shard]:
             self.drop(conversation)
         self._measure()
 
     def _measure(self) -> None:
-        metrics.STATES.set(len(self._hot))
+        metrics.STATES.set(len(self._kept))
         metrics.STATE_BYTES.set(self._bytes)
+
+
+def _size(kept: Kept) -> int:
+    return len(kept.state) + OVERHEAD

@@ -74,8 +74,9 @@ class Outbox:
             await self._room.wait()
 
     def close(self) -> None:
-        """Nothing more goes in; what waits can still be taken."""
+        """Nothing more goes in, and its owner is let go; what waits can still be taken."""
         self._closed = True
+        self._on_overflow = _nobody
         self._filled.set()
 
     async def take(self) -> list[Waiting]:
@@ -92,6 +93,10 @@ class Outbox:
         if not self._closed:
             self._filled.clear()
         return items
+
+
+def _nobody() -> None:
+    """For whom a closed outbox overflows."""
 
 
 def _merged(last: Waiting, item: Waiting) -> Said | None:

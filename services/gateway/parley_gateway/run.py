@@ -141,8 +141,10 @@ class Run:
         metrics.STREAMS.dec()
         self._door.guests.discard(self)
         self._door.seats.leave()
-        if self._viewer:
-            await self._door.hub.leave(self._viewer)
+        # The viewer holds this run, which would otherwise stay until somebody looks for garbage.
+        viewer, self._viewer = self._viewer, None
+        if viewer:
+            await self._door.hub.leave(viewer)
 
     def go_away(self) -> None:
         """The instance stops and can't wait for the answer."""

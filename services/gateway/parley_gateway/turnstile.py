@@ -32,8 +32,9 @@ class Turnstile(Generic[T]):
             await asyncio.wait({self._task})
 
     def close(self) -> None:
-        """Give up what waits and what is being handled."""
+        """Give up what waits and what is being handled, and let go who handles it."""
         self._waiting.clear()
+        self._handle = _nobody
         if self._task:
             self._task.cancel()
 
@@ -49,3 +50,7 @@ class Turnstile(Generic[T]):
         self._task = None
         if self._waiting:
             self._start()
+
+
+async def _nobody(_item: object) -> None:
+    """Who handles what comes after the end."""

@@ -100,6 +100,7 @@ class Connection:
             for task in (writing, reading):
                 task.cancel()
             self._pending.close()
+            self._outbox.close()
             await self._release()
 
     async def _close(self, ending: Ending, writing: asyncio.Task[None]) -> None:
