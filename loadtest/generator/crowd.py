@@ -54,10 +54,10 @@ class Orders(msgspec.Struct, frozen=True):
 
 
 class Line(NamedTuple):
-    """What is said next; `after_s` as in `Turn`, `last` where the conversation ends with it."""
+    """What is said next, seconds until what follows (0 for as usual), and whether the conversation ends with it."""
 
     text: str
-    after_s: float
+    then_s: float
     last: bool
 
 
@@ -96,20 +96,20 @@ class Customer:
 
     async def _open(self, began: float, over: float) -> None:
         """The schedule stands whatever the mesh does: nobody waits for an answer before going on."""
-        options, burst = self._options, self._orders.burst
+        options, burst, lines = self._options, self._orders.burst, self._lines()
         at = schedule.first_at(self._number, options.conversations, options.every, self._random)
-        before = None
-        for line in self._lines():
-            if before:
-                at = schedule.advance(at, line.after_s or schedule.pause(options.every, self._random), burst)
-            if began + at >= over:
-                return
-            if before and before.last:
+        line, said = next(lines), None
+        while began + at < over:
+            if said:
                 await asyncio.sleep(began + at - _LEAD_S - time.monotonic())
-                await self._move_on()
+            # What was refused is said once more: the words of an overloaded mesh are those of an idle one.
+            if said and not said.refused:
+                if line.last:
+                    await self._move_on()
+                line = next(lines)
             await self._sleep_until(began + at)
-            await (await self._current()).send(line.text, began + at)
-            before = line
+            said = await (await self._current()).send(line.text, began + at)
+            at = schedule.advance(at, line.then_s or schedule.pause(options.every, self._random), burst)
 
     async def _closed(self, over: float) -> None:
         for line in self._lines():
@@ -132,9 +132,9 @@ class Customer:
         """All that is ever said here."""
         while True:
             turns = [turn for _ in range(self._options.stay) for turn in self._random.choice(self._scripts).turns]
-            for left, turn in zip(reversed(range(len(turns))), turns, strict=True):
+            for turn, following in zip(turns, [*turns[1:], None], strict=True):
                 text = dialogues.said(turn, self._manner, self._random)
-                yield Line(text, turn.after_s, last=not left)
+                yield Line(text, following.after_s if following else 0, last=following is None)
 
     async def _move_on(self) -> None:
         """Another conversation, connected before it has anything to say; the old one stays while it is answered."""
