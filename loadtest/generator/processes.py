@@ -13,16 +13,17 @@ GENERATOR, PROVIDER, SUPERVISOR = "generator", "provider", "supervisor"
 
 
 class Row(NamedTuple):
-    """A process as the system shows it: seconds of processor time so far, resident bytes."""
+    """A process as the system shows it: seconds of processor time so far, resident bytes, and which it may share."""
 
     pid: int
     parent: int
     cpu_s: float
     rss: int
+    shared: int = 0
 
 
 class Use(msgspec.Struct):
-    """What one service has used; `pids` are its processes."""
+    """What one service has used; `pids` are its processes, and what these share is counted once."""
 
     cpu_s: float = 0.0
     rss_mb: float = 0.0
@@ -36,7 +37,8 @@ def seen() -> list[Row]:
         found = process.info
         if found["cpu_times"] and found["memory_info"]:
             cpu_s = found["cpu_times"].user + found["cpu_times"].system
-            rows.append(Row(process.pid, found["ppid"] or 0, cpu_s, found["memory_info"].rss))
+            memory = found["memory_info"]
+            rows.append(Row(process.pid, found["ppid"] or 0, cpu_s, memory.rss, getattr(memory, "shared", 0)))
     return rows
 
 
@@ -60,11 +62,15 @@ class Meter:
                 self._ended[name] = self._ended.get(name, 0.0) + spent
         self._last = {pid: (name, known[pid].cpu_s) for pid, name in named.items()}
         found: dict[str, Use] = {}
+        shared: dict[str, int] = {}
         for pid, name in named.items():
-            use = found.setdefault(name, Use(self._ended.get(name, 0.0)))
-            use.cpu_s += known[pid].cpu_s
-            use.rss_mb += known[pid].rss / 1e6
+            row, use = known[pid], found.setdefault(name, Use(self._ended.get(name, 0.0)))
+            shared[name] = max(shared.get(name, 0), row.shared)
+            use.cpu_s += row.cpu_s
+            use.rss_mb += (row.rss - row.shared) / 1e6
             use.pids += 1
+        for name, use in found.items():
+            use.rss_mb += shared[name] / 1e6
         return found
 
     def _name(self, pid: int, known: Mapping[int, Row]) -> str:

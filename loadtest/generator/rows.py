@@ -41,7 +41,8 @@ class Check(msgspec.Struct, frozen=True):
 
 def runs() -> list[Run]:
     """In the order in which they are made: what makes use of the capacity stands behind its measurement."""
-    crowd = "--profile steady --provider none --conversations"
+    # Every text another: what the caches know would depend on how far the customers come.
+    crowd = "--profile steady --provider none --fresh 1 --conversations"
     found = [
         Run(
             "saturation",

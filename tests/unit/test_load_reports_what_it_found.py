@@ -83,6 +83,12 @@ def test_processes_count_for_the_service_that_has_started_them() -> None:
     assert meter.read(left)["rag"] == Use(3.5, 2, 2)
 
 
+def test_what_the_processes_of_a_service_share_is_counted_once() -> None:
+    rows = [Row(10, 1, 0, 9 * 10**6, 5 * 10**6), Row(11, 10, 0, 6 * 10**6, 5 * 10**6), Row(20, 1, 0, 3 * 10**6)]
+    found = Meter({10: "postgres", 20: "nats"}).read(rows)
+    assert {name: use.rss_mb for name, use in found.items()} == {"postgres": 10, "nats": 3}
+
+
 def stored(entry: Shown, at: int = 2000) -> Stored:
     return Stored(subjects.out("c_0123456789abcdef"), 1, encode(entry), {}, at)
 
