@@ -20,6 +20,7 @@ import msgspec
 import uvloop
 
 from generator import dialogues, schedule
+from generator.account import Message
 from generator.dialogues import Dialogue, Manner
 from generator.options import Options
 from generator.schedule import Burst
@@ -98,18 +99,22 @@ class Customer:
         """The schedule stands whatever the mesh does: nobody waits for an answer before going on."""
         options, burst, lines = self._options, self._orders.burst, self._lines()
         at = schedule.first_at(self._number, options.conversations, options.every, self._random)
-        line, said = next(lines), None
+        line, gap = next(lines), 0.0
+        said: Message | None = None
         while began + at < over:
-            if said:
-                await asyncio.sleep(began + at - _LEAD_S - time.monotonic())
+            if said and line.last:
+                # Ahead of time, because another connection takes a while; so does a refusal to come.
+                await asyncio.sleep(began + at - min(_LEAD_S, gap / 2) - time.monotonic())
+                if not said.refused:
+                    await self._move_on()
+                    line, said = next(lines), None
+            await self._sleep_until(began + at)
             # What was refused is said once more: the words of an overloaded mesh are those of an idle one.
             if said and not said.refused:
-                if line.last:
-                    await self._move_on()
                 line = next(lines)
-            await self._sleep_until(began + at)
             said = await (await self._current()).send(line.text, began + at)
-            at = schedule.advance(at, line.then_s or schedule.pause(options.every, self._random), burst)
+            due = schedule.advance(at, line.then_s or schedule.pause(options.every, self._random), burst)
+            at, gap = due, due - at
 
     async def _closed(self, over: float) -> None:
         for line in self._lines():

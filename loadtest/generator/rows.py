@@ -161,7 +161,7 @@ def _goodput(done: Runs) -> list[Check]:
     if not rates:
         return []
     row, best = "4 · goodput beyond capacity", max(rates.values()) or 1.0
-    lines = [Check(row, f"{n} times capacity, turns/s", f"{rate:g}") for n, rate in rates.items()]
+    lines = [Check(row, f"{n} times the rate at saturation, turns/s", f"{rate:g}") for n, rate in rates.items()]
     lost = sum(done[f"goodput-{n}"]["lost"] for n in rates)
     worst = 100 * min(rates.values()) / best
     return [*lines, _least(row, "worst of best, %", round(worst), 90), _most(row, "accepted and not answered", lost, 0)]

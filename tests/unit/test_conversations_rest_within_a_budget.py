@@ -68,3 +68,15 @@ def test_nothing_of_a_forgotten_shard_comes_back() -> None:
     assert memory.get("a") is None
     memory.put("a", hot(2), memory.generation("a"))
     assert memory.get("a") == hot(2)
+
+
+def test_who_says_nothing_for_long_leaves_when_others_speak() -> None:
+    now = 0.0
+    memory = Memory(1 << 20, SHARDS, idle_s=60, clock=lambda: now)
+    for name, at in (("a", 0.0), ("b", 50.0), ("c", 61.0)):
+        now = at
+        memory.put(name, hot(1), 0)
+    assert [name for name in "abc" if memory.get(name)] == ["b", "c"]
+    now = 1_000.0
+    memory.put("d", hot(1), 0)
+    assert len(memory) == 1

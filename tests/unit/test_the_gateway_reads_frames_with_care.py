@@ -171,6 +171,19 @@ def test_one_caller_does_not_use_up_what_another_needs() -> None:
     assert buckets.take("b", 0.0) == 0
 
 
+def test_a_caller_is_forgotten_once_its_past_makes_no_difference() -> None:
+    buckets = Buckets(60, limit=2)
+    for at in (0.0, 0.0, 0.5):
+        buckets.take("a", at)
+    buckets.take("b", 2.0)
+    assert len(buckets) == 2, "a has said three and got two of them back"
+    buckets.take("b", 3.0)
+    assert len(buckets) == 1
+    for name in ("c", "d"):
+        buckets.take(name, 3.0)
+    assert len(buckets) == 2
+
+
 def test_seats_are_counted_in_all_and_for_each() -> None:
     seats = Seats(total=2, each=1)
     ada, visitor = Session("t", "ada"), Session("t", "anonymous")

@@ -94,7 +94,6 @@ def test_what_both_find_counts_once_by_its_better_score() -> None:
     assert documents(found(hit("a", 0.7)), found(hit("a", 0.9), probe=WITH_HISTORY)) == ["a"]
 
 
-
 @given(UNIT, UNIT)
 def test_the_nearer_a_passage_the_likelier_it_answers(one: float, other: float) -> None:
     assert 0 < relevance(one) < 1

@@ -28,11 +28,11 @@ class BoundedHead(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
         super().connection_lost(exc)
-        self._let_go()
 
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
-        self._let_go()
+        # Nothing more is read here, and as long as the two hold each other all of an ended connection stays.
+        self.parser = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         self._bytes += len(data)
@@ -57,10 +57,6 @@ class BoundedHead(HttpToolsProtocol):
         if self._timer:
             self._timer.cancel()
             self._timer = None
-
-    def _let_go(self) -> None:
-        """Nothing more is read here. The parser and this object hold each other, and all of an ended connection."""
-        del self.parser
 
     def _give_up(self, answer: bytes) -> None:
         self._have_head()

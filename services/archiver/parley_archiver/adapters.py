@@ -78,17 +78,12 @@ class PostgresStore:
         self._settings = settings
         self._pool: Pool | None = None
         self._opening = asyncio.Lock()
-        self._preparing = asyncio.Lock()
         self._prepared = False
         self._months: set[date] = set()
 
     async def prepare(self) -> None:
-        async with self._preparing:
-            if not self._prepared:
-                await self._lay_down()
-                self._prepared = True
-
-    async def _lay_down(self) -> None:
+        if self._prepared:
+            return
         async with _translated():
             url = self._settings.migrate_database_url or self._settings.database_url
             connection = await asyncpg.connect(
@@ -98,6 +93,7 @@ class PostgresStore:
                 await schema.apply(connection)
             finally:
                 await connection.close(timeout=CONNECT_S)
+        self._prepared = True
 
     async def ping(self) -> None:
         async with self._connection() as connection:

@@ -26,7 +26,7 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
     """Everything a conversation owner needs, from settings and one connection."""
     shards = mesh.settings.shards
     directory, board = Directory(mesh.client), NoticeBoard(mesh.client)
-    memory = Memory(settings.memory_budget_mb * MEBIBYTE, shards)
+    memory = Memory(settings.memory_budget_mb * MEBIBYTE, shards, settings.memory_idle_s)
     store = Log(mesh.bus, shards, settings.open_batches)
     intents = Intents(
         mesh.bus, Router.load(Path(settings.router) if settings.router else None), settings.route_timeout_s

@@ -1,8 +1,10 @@
-"""States in memory within a budget: the least recently used go first, and are read again from the log."""
+"""States in memory, within a budget and for a while: the least recently used go first; the log has them."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 from parley_conversation import metrics
@@ -21,14 +23,19 @@ class Kept(NamedTuple):
     state: bytes
     revision: int
     last_in_seq: int
+    since: float
 
 
 class Memory:
-    """`budget` bytes of conversation states, by conversation id."""
+    """`budget` bytes of conversation states, by conversation id, none of them unused for much longer than `idle_s`."""
 
-    def __init__(self, budget: int, shards: int) -> None:
+    def __init__(
+        self, budget: int, shards: int, idle_s: float = 600.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._budget = budget
         self._shards = shards
+        self._idle_s = idle_s
+        self._clock = clock
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._bytes = 0
         self._generations: Counter[int] = Counter()
@@ -53,12 +60,16 @@ class Memory:
         self.drop(conversation)
         if generation != self.generation(conversation):
             return
-        kept = Kept(encode(hot.state) if hot.state else b"", hot.revision, hot.last_in_seq)
+        now = self._clock()
+        kept = Kept(encode(hot.state) if hot.state else b"", hot.revision, hot.last_in_seq, now)
         self._kept[conversation] = kept
         self._bytes += _size(kept)
-        while self._bytes > self._budget and len(self._kept) > 1:
+        while len(self._kept) > 1 and (self._bytes > self._budget or self._oldest().since < now - self._idle_s):
             self.drop(next(iter(self._kept)))
         self._measure()
+
+    def _oldest(self) -> Kept:
+        return next(iter(self._kept.values()))
 
     def drop(self, conversation: str) -> None:
         found = self._kept.pop(conversation, None)

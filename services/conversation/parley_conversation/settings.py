@@ -8,6 +8,7 @@ import msgspec
 class Settings(msgspec.Struct, frozen=True):
     """Times in seconds, sizes as named. `router` is the file of a head trained by `parley route train`.
 
+    What has not been spoken in for `memory_idle_s` leaves the memory, and is read from the log when it goes on.
     A window past `window_tokens` (four bytes each) is summarised by a model, `summaries_at_once` of them at a time.
     From 3,000 on the window's hard budget (parley_conversation.recap) comes first, and all summaries are by rules.
     """
@@ -15,6 +16,7 @@ class Settings(msgspec.Struct, frozen=True):
     turn_timeout_s: float = 60.0
     max_handoffs: int = 3
     memory_budget_mb: int = 256
+    memory_idle_s: float = 600.0
     open_batches: int = 20
     router: str = ""
     route_timeout_s: float = 5.0

@@ -175,9 +175,13 @@ class Bucket:
             return 0
         return max(1, round((1 - self._tokens) / self._rate * 1000))
 
+    def full(self, now: float) -> bool:
+        """No different from a new one."""
+        return self._tokens + (now - self._at) * self._rate >= self._size
+
 
 class Buckets:
-    """One bucket a key; the least recently used go when there are more than `limit`."""
+    """One bucket a key. Those that are full again go, and the least recently used when there are more than `limit`."""
 
     def __init__(self, per_minute: int, limit: int = 10_000) -> None:
         self._per_minute = per_minute
@@ -187,9 +191,16 @@ class Buckets:
     def take(self, key: str, now: float) -> int:
         bucket = self._buckets.pop(key, None) or Bucket(self._per_minute, now)
         self._buckets[key] = bucket
-        if len(self._buckets) > self._limit:
+        wait_ms = bucket.take(now)
+        while len(self._buckets) > self._limit or self._oldest().full(now):
             self._buckets.popitem(last=False)
-        return bucket.take(now)
+        return wait_ms
+
+    def _oldest(self) -> Bucket:
+        return next(iter(self._buckets.values()))
+
+    def __len__(self) -> int:
+        return len(self._buckets)
 
 
 class Seats:
