@@ -31,7 +31,8 @@ from parley_mesh.topology import apply
 from parley_proto import subjects
 from parley_proto.envelope import encode, new_id, now_ms
 from parley_proto.llm import ChatMessage, CompletionRequest
-from parley_testkit.nats_server import PASSWORD, NatsServer, free_port
+from parley_testkit.nats_server import PASSWORD, NatsServer
+from parley_testkit.ports import free_port
 
 MODEL = "load-model"
 OUT = Path(__file__).parent / "out"

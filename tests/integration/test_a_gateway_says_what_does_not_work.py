@@ -18,7 +18,8 @@ from parley_gateway.domain import thread_conversation
 from parley_gateway.settings import Settings
 from parley_mesh.pulse import Heart, Pulse
 from parley_proto.envelope import decode
-from parley_testkit.nats_server import PASSWORD, NatsServer, free_port
+from parley_testkit.nats_server import PASSWORD, NatsServer
+from parley_testkit.ports import free_port
 
 __all__ = ["server"]
 ONLY_RAG = Settings(expects="rag")

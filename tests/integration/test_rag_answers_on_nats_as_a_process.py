@@ -26,7 +26,8 @@ from parley_proto.rag import (
     SearchReply,
     SearchRequest,
 )
-from parley_testkit.nats_server import PASSWORD, NatsServer, free_port
+from parley_testkit.nats_server import PASSWORD, NatsServer
+from parley_testkit.ports import free_port
 
 START_S = 60.0
 ARTICLE = "---\ntitle: Charged twice\nspecialty: billing\n---\n\n## What to do\nWe pay the second amount back.\n"

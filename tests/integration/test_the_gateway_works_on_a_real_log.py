@@ -19,7 +19,8 @@ from websockets.asyncio.client import connect
 from parley_gateway.domain import thread_conversation
 from parley_gateway.settings import Settings
 from parley_mesh.jetstream import NatsBus
-from parley_testkit.nats_server import PASSWORD, NatsServer, free_port
+from parley_testkit.nats_server import PASSWORD, NatsServer
+from parley_testkit.ports import free_port
 
 __all__ = ["server"]
 

@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 
 from parley_llm_gateway.offline import MODEL
-from parley_testkit.nats_server import PASSWORD, NatsServer, free_port
+from parley_testkit.nats_server import PASSWORD, NatsServer
+from parley_testkit.ports import free_port
 
 
 def _environment(**more: str) -> dict[str, str]:

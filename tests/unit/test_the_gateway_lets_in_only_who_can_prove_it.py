@@ -19,7 +19,7 @@ from parley_proto.envelope import Identity
 from parley_proto.errors import PermanentError, SettingsError
 
 SECRET = "a secret of the host, forty characters or so"
-CLAIMS: dict[str, Any] = {"sub": "ada", "exp": int(time.time()) + 600, "tenant": "acme", "name": "Ada"}
+CLAIMS: dict[str, Any] = {"sub": "ada", "exp": 4_102_444_800, "tenant": "acme", "name": "Ada"}
 JWT = Settings(auth="jwt", jwt_secret=SECRET)
 
 

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 # A yes wherever it stands, one that is it only as the first word, and one that is it only where nothing follows that it
 # could belong to: 'absolutely' agrees, 'absolutely ridiculous' does not, and 'das ist ja furchtbar' even less.
-_FIRM = (
-    r"yes|yeah|yep|yup|i (?:do )?(?:agree|confirm)|please (?:do|proceed)|go ahead|go for it|oui|d'accord|نعم|أجل"
-)
+_FIRM = r"yes|yeah|yep|yup|i (?:do )?(?:agree|confirm)|please (?:do|proceed)|go ahead|go for it|oui|d'accord|نعم|أجل"
 _FIRST = rf"{_FIRM}|proceed|confirmed|jawohl|sí"
 _ALONE = r"certainly|absolutely|definitely|of course|agreed|confirm|ja|gerne|volontiers|si|vale|claro"
 _SOFT = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -17,15 +16,10 @@ from parley_mesh.connection import connect
 from parley_mesh.identities import OPERATOR, SERVICES
 from parley_mesh.settings import MeshSettings
 from parley_proto.subjects import SHARDS
+from parley_testkit.ports import free_port
 
 PASSWORD = "test"
 SPECIALTIES = ("billing", "technical", "account", "returns", "escalation")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class NatsServer:

@@ -31,7 +31,8 @@ from parley_proto.llm import (
     ToolCalled,
 )
 from parley_testkit.fake_provider import FakeProvider
-from parley_testkit.nats_server import PASSWORD, NatsServer, free_port
+from parley_testkit.nats_server import PASSWORD, NatsServer
+from parley_testkit.ports import free_port
 
 PATHS = ("nats", "http")
 # The stronger limits of the tests: a fault must show within a second.
