@@ -34,13 +34,10 @@ def lasting(seconds: float) -> Budget:
 
 
 class Row(NamedTuple):
-    """One fault. `strikes` is how often it strikes in a run; `stage` prepares what the mesh must be started with, and
-    `stretch` makes the customers talk for so much longer than in other rows.
-    """
+    """One fault. `strikes` is how often it strikes in a run; `stage` prepares what the mesh must be started with."""
 
     name: str
     strike: Strike
     strikes: int
     within: Budget = SERVICE
     stage: Stage | None = None
-    stretch: int = 1

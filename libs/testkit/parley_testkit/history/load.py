@@ -6,11 +6,11 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import count
 from pathlib import Path
 from random import Random
 
-from parley_cli.client import door
-from parley_testkit.bench import until
+from parley_cli.client import Door, door
 from parley_testkit.history.customer import Customer, Thought
 from parley_testkit.history.recorder import Recorder
 from parley_testkit.history.scripts import script
@@ -28,9 +28,9 @@ class Load:
     """`customers` with `turns` moves each and then a side effect; what they say follows from `seed`, and so does how
     long they think before each move, `think_s` on average: with 0 they are as fast as the mesh and measure its queue.
 
-    `talking` is how many have not said all yet. `answer_s` is how long a customer waits for an answer before going on,
-    `drain_s` how long all wait at the end for what is still to be answered: once while the fault may last, once when
-    it has ended.
+    Who has said all while a fault still strikes makes room for somebody new, so that none strikes a silent mesh.
+    `answer_s` is how long a customer waits for an answer before going on, `drain_s` how long all wait at the end for
+    what is still to be answered: once while the fault may last, once when it has ended.
     """
 
     def __init__(
@@ -46,25 +46,19 @@ class Load:
     ) -> None:
         self.path = mesh.folder / f"history-{seed}-{secrets.token_hex(4)}.jsonl"
         self._mesh = mesh
-        self._scripts = [script(turns, Random(f"{seed}/{number}")) for number in range(customers)]
-        self._thoughts = [Thought(Random(f"{seed}/{number}/thought"), think_s) for number in range(customers)]
+        self._seats = customers
+        self._turns = turns
+        self._seed = seed
+        self._think_s = think_s
         self._answer_s = answer_s
         self._drain_s = drain_s
         self._customers: list[Customer] = []
-        self.talking = customers
-
-    @property
-    def accepted(self) -> int:
-        """How many messages were acknowledged so far."""
-        return sum(len(customer.witness.accepted) for customer in self._customers)
+        self._striking = False
 
     @property
     def answered(self) -> int:
+        """How many messages were answered so far."""
         return sum(len(customer.witness.answered) for customer in self._customers)
-
-    async def until_answered(self, count: int, timeout_s: float = 60.0) -> None:
-        """Return when `count` messages have been answered: where a fault may strike; TimeoutError otherwise."""
-        await until(lambda: self.answered >= count, timeout_s)
 
     async def run(self, fault: Fault | None = None) -> Path:
         """Talk, with `fault` in the midst; when it is healed drain, and add what the mesh and the third party say.
@@ -74,31 +68,35 @@ class Load:
         with Recorder(self.path) as recorder:
             # Through every gateway: who loses one goes to the next, as behind a load balancer.
             async with door(",".join(self._mesh.state.urls)) as through:
-                self._customers = [
-                    Customer(through, recorder, said, self._answer_s, thought)
-                    for said, thought in zip(self._scripts, self._thoughts, strict=True)
-                ]
                 async with asyncio.TaskGroup() as tasks:
-                    for customer in self._customers:
-                        tasks.create_task(self._converse(customer))
                     if fault:
+                        self._striking = True
                         tasks.create_task(self._strike(fault))
+                    for seat in range(self._seats):
+                        tasks.create_task(self._converse(seat, through, recorder))
                 await self._drain()
             threads = [thread for customer in self._customers for thread in customer.witness.threads]
             await record_commits(self._mesh.operator(), threads, recorder, _READ_S)
             await record_effects(cluster_of(self._mesh.home, self._mesh.state), recorder)
         return self.path
 
-    async def _converse(self, customer: Customer) -> None:
+    async def _converse(self, seat: int, through: Door, recorder: Recorder) -> None:
         """Talk, and stay for what is still to come: an impatient customer goes on before the answer is there."""
-        try:
+        for turn in count():
+            seed = f"{self._seed}/{seat}/{turn}"
+            thought = Thought(Random(f"{seed}/thought"), self._think_s)
+            customer = Customer(through, recorder, script(self._turns, Random(seed)), self._answer_s, thought)
+            self._customers.append(customer)
             await customer.talk()
-        finally:
-            self.talking -= 1
-        await customer.wait(self._drain_s)
+            await customer.wait(self._drain_s)
+            if not self._striking:
+                return
 
     async def _strike(self, fault: Fault) -> None:
-        await fault(self)
+        try:
+            await fault(self)
+        finally:
+            self._striking = False
 
     async def _drain(self) -> None:
         """Wait for what was not answered before all was healed, then read every conversation from its beginning."""
