@@ -4,7 +4,8 @@
 Starts a mesh of its own and a model provider, lets customers talk over real WebSockets and stops both. What is sent
 follows a schedule, however slow the answers are; times count from when a message was due. Profiles: steady; burst (ten
 times as much for 30 s in the middle); reconnect (all come back at once after the gateway was killed); soak (half an
-hour); saturation (everybody speaks again as soon as they are answered); single (one alone does).
+hour, after eleven minutes that fill the memory); saturation (everybody speaks again as soon as they are answered);
+single (one alone does).
 
 Shows a line every few seconds on stderr and at the end a table; the last line is one JSON object, also written to
 loadtest/out/latest.json, and loadtest/out/latest.html has the plots. The exit code is 1 when anything was lost or

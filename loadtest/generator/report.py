@@ -70,6 +70,7 @@ def _more(options: Options, ticks: list[Tick], window: list[Tick], rests: Sequen
         "lost_ids": [name for rest in rests for name in rest.lost_ids],
         "provider": options.provider,
         "work": options.work,
+        "warmup": options.warmup,
         "every_s": 0 if options.closed else options.every,
         "shares": {"fresh": options.fresh, "look_up": options.look_up},
     }
@@ -93,10 +94,10 @@ def costs(samples: Sequence[Sample], ticks: Sequence[Tick]) -> dict[str, float]:
 
 
 def drift_percent(samples: Sequence[Sample]) -> dict[str, float]:
-    """How much memory each service has at the end against the first fifth of the time, in percent."""
-    if len(samples) < 10:
+    """How much more memory each service has in the last of `samples` than in the first, in percent."""
+    if len(samples) < 2:
         return {}
-    early, late = samples[len(samples) // 5], samples[-1]
+    early, late = samples[0], samples[-1]
     return {
         name: round(100 * (use.rss_mb / early.use[name].rss_mb - 1), 1)
         for name, use in sorted(late.use.items())

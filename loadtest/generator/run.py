@@ -111,7 +111,7 @@ def _measured(options: Options, ticks: list[Tick], gauges: Gauges) -> dict[str, 
     if burst:
         found["burst"] = report.burst_of(ticks, burst)
     if options.profile == "soak":
-        found["rss_drift_percent"] = report.drift_percent(gauges.samples)
+        found["rss_drift_percent"] = report.drift_percent([one for one in gauges.samples if one.at >= options.warmup])
     return found
 
 

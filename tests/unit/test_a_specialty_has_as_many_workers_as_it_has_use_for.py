@@ -31,6 +31,20 @@ def test_there_are_fewer_once_searches_are_slow_and_more_when_they_are_quick_aga
     assert worked(pool, 200, 0.004).workers == 128
 
 
+def test_an_overload_does_not_become_usual_while_it_lasts() -> None:
+    pool = worked(Pool(8, 128), 200, 0.004)
+    assert worked(pool, 2000, 1.5).workers == 8
+
+
+def test_what_is_always_slow_is_usual_from_the_first() -> None:
+    assert worked(Pool(8, 128), 200, 1.5).workers == 128
+
+
+def test_what_is_slow_for_good_becomes_usual() -> None:
+    pool = worked(Pool(8, 128), 200, 0.004)
+    assert worked(pool, 10_000, 1.5).workers == 128
+
+
 @pytest.mark.parametrize(("least", "most"), [(1, 1), (8, 8), (50, 10)])
 def test_the_bounds_hold(least: int, most: int) -> None:
     pool = Pool(least, most)

@@ -16,6 +16,7 @@ from generator import options, reconnecting, results, rows
 FOUND: dict[str, Any] = {
     "conversations": 5000,
     "seconds": 600.0,
+    "warmup": 0.0,
     "turns_per_s": 250.1,
     "lost": 0,
     "duplicated": 0,

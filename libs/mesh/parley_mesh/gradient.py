@@ -7,7 +7,10 @@ import math
 # How much slower than usual is still usual.
 _TOLERANCE = 1.5
 _STEEPEST = 0.5
-_USUAL, _RECENT, _SMOOTH = 0.01, 0.2, 0.2
+_RECENT, _SMOOTH = 0.1, 0.2
+# What is quicker than usual soon becomes usual. What is slower takes thousands: else an overload would be usual before
+# it has passed, and then nothing would hold it back.
+_FALLS, _RISES = 0.05, 0.0005
 
 
 class Gradient:
@@ -16,9 +19,20 @@ class Gradient:
     def __init__(self) -> None:
         self._usual = self._recent = 0.0
 
-    def grown(self, limit: float, seconds: float) -> float:
-        """What `limit` becomes after one that took `seconds`: a little more while that is usual, else less."""
-        self._usual = self._usual + _USUAL * (seconds - self._usual) if self._usual else seconds
-        self._recent = self._recent + _RECENT * (seconds - self._recent) if self._recent else seconds
+    def note(self, seconds: float) -> None:
+        """One more has taken so long."""
+        if not self._usual:
+            self._usual = self._recent = seconds
+            return
+        self._recent += _RECENT * (seconds - self._recent)
+        if self._recent < self._usual:
+            self._usual += _FALLS * (self._recent - self._usual)
+        else:
+            self._usual = min(self._recent, self._usual * (1 + _RISES))
+
+    def grown(self, limit: float) -> float:
+        """What `limit` becomes after one that was noted: a little more while things go on as usual, else less."""
+        if not self._usual:
+            return limit
         steepness = max(_STEEPEST, min(1.0, _TOLERANCE * self._usual / self._recent))
         return (1 - _SMOOTH) * limit + _SMOOTH * (limit * steepness + math.sqrt(limit))

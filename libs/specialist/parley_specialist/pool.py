@@ -29,6 +29,6 @@ class Pool:
 
     def note(self, searched_s: float, busy: int) -> None:
         """A search took so long while `busy` workers were at work."""
+        self._gradient.note(max(searched_s, _QUICK_S))
         if busy * 2 >= self.workers:
-            grown = self._gradient.grown(self._exact, max(searched_s, _QUICK_S))
-            self._exact = min(self._most, max(self._least, grown))
+            self._exact = min(self._most, max(self._least, self._gradient.grown(self._exact)))

@@ -117,16 +117,15 @@ class Limiter:
 
     def _learn(self, outcome: Outcome, first_token_s: float | None) -> None:
         now = self._clock()
+        if first_token_s:
+            self._gradient.note(first_token_s)
         if outcome in ("busy", "timeout"):
             if now - self._backed_at >= _BACK_EVERY_S:
                 self._backed_at = now
                 self._exact = max(self._least, self._exact * _BACK)
         elif outcome == "ok" and self._inside * 2 >= self.limit:
-            grown = self._exact + 1 / self._exact if self._hosted else self._followed(first_token_s)
+            grown = self._exact + 1 / self._exact if self._hosted else self._gradient.grown(self._exact)
             self._exact = min(self._most, max(self._least, grown))
-
-    def _followed(self, first_token_s: float | None) -> float:
-        return self._gradient.grown(self._exact, first_token_s) if first_token_s else self._exact
 
     def _estimate(self) -> float:
         return max(1.0, self._took * (len(self._queue) + 1) / max(1, self.limit))
