@@ -143,7 +143,7 @@ def over_http(session: aiohttp.ClientSession, url: str) -> Once:
 
 def asking() -> CompletionRequest:
     messages = [ChatMessage("user", "Where is my parcel? " * 20)]
-    return CompletionRequest(new_id("r"), "default", new_id("c"), messages, now_ms() + 30_000, model=MODEL, lease_s=5)
+    return CompletionRequest(new_id("r"), "default", new_id("c"), messages, now_ms() + 30_000, model=MODEL, lease_s=60)
 
 
 def over_nats(bus: NatsBus) -> Once:
@@ -231,7 +231,7 @@ async def _counted(session: aiohttp.ClientSession, upstream: str) -> dict[str, A
 
 
 async def _until_open(session: aiohttp.ClientSession, upstream: str, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await _counted(session, upstream))["open"] < count:
             await asyncio.sleep(0.02)
 

@@ -21,6 +21,10 @@ from parley_proto.envelope import now_ms
 from parley_testkit.nats_server import NatsServer
 
 STEP_S = 0.02
+# Much longer than a slow machine takes from one step of a test to the next.
+ACK_WAIT_S = 2.0
+# Longer than that, and than a pin.
+LONG_S = 2.5
 GROUP = "owner"
 TOPOLOGY = TopologySettings(duplicate_window_s=1)
 
@@ -108,7 +112,7 @@ async def place(kind: str) -> AsyncIterator[Place]:
         yield OnNats(server, client)
 
 
-async def until(where: Place, holds: Callable[[], bool], within_s: float = 5.0) -> None:
+async def until(where: Place, holds: Callable[[], bool], within_s: float = 20.0) -> None:
     """Let time pass until `holds`; AssertionError when it does not in `within_s`."""
     for _ in range(round(within_s / STEP_S)):
         if holds():
@@ -127,7 +131,7 @@ async def durable(where: Place, name: str, filters: str, **config: Any) -> None:
         "replay_policy": "instant",
         "max_deliver": -1,
         "filter_subjects": [filters],
-        "ack_wait": SECOND // 2,
+        "ack_wait": int(ACK_WAIT_S * SECOND),
         **config,
     }
     request = {"stream_name": subjects.STREAM, "config": body, "action": ""}
@@ -162,7 +166,7 @@ class Worker:
     def pin(self) -> str:
         return (self.got[-1].headers or {}).get("Nats-Pin-Id", "") if self.got else ""
 
-    async def pull(self, batch: int = 1, expires_s: float = 3.0, **more: Any) -> None:
+    async def pull(self, batch: int = 1, expires_s: float = 10.0, **more: Any) -> None:
         request = {"batch": batch, **({"expires": int(expires_s * SECOND)} if expires_s else {}), **more}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{subjects.STREAM}.{self._name}"
         await self._wire.publish(subject, msgspec.json.encode(request), reply=self._inbox)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from places import GROUP, Place, Worker, durable, until, worker
+from places import GROUP, LONG_S, Place, Worker, durable, until, worker
 
 from parley_mesh.bus import Write
 from parley_proto import subjects
 from parley_proto.errors import ConflictError
 
-PINNED = {"priority_policy": "pinned_client", "priority_groups": [GROUP], "priority_timeout": 600_000_000}
+PINNED = {"priority_policy": "pinned_client", "priority_groups": [GROUP], "priority_timeout": 2_000_000_000}
 UNPIN = f"$JS.API.CONSUMER.UNPIN.{subjects.STREAM}.shard"
 
 
@@ -42,9 +42,9 @@ async def test_only_the_pinned_client_is_served(where: Place, cid: str) -> None:
 async def test_pulling_keeps_the_pin(where: Place, cid: str) -> None:
     one = await owner(where, cid)
     two = await worker(where, "shard")
-    await two.pull(batch=9, expires_s=10, group=GROUP)
+    await two.pull(batch=9, expires_s=30, group=GROUP)
     for _ in range(4):
-        await where.pass_time(0.3)
+        await where.pass_time(0.7)
         await one.pull(group=GROUP, id=one.pin)
     await put(where, cid, "b")
     await until(where, lambda: one.texts == ["a", "b"])
@@ -56,8 +56,8 @@ async def test_whoever_stops_pulling_is_followed_by_who_waits_and_told_when_it_c
 ) -> None:
     one = await owner(where, cid)
     two = await worker(where, "shard")
-    await two.pull(batch=9, expires_s=10, group=GROUP)
-    await where.pass_time(0.8)
+    await two.pull(batch=9, expires_s=30, group=GROUP)
+    await where.pass_time(LONG_S)
     await put(where, cid, "b")
     await until(where, lambda: two.texts == ["b"])
     assert two.pin and two.pin != one.pin
@@ -80,8 +80,8 @@ async def test_unpinning_hands_over_at_once(where: Place, cid: str) -> None:
 async def test_a_pin_is_not_exclusive_so_what_a_zombie_writes_has_to_be_fenced(where: Place, cid: str) -> None:
     one = await owner(where, cid)
     two = await worker(where, "shard")
-    await two.pull(batch=9, expires_s=10, group=GROUP)
-    await where.pass_time(0.8)
+    await two.pull(batch=9, expires_s=30, group=GROUP)
+    await where.pass_time(LONG_S)
     await put(where, cid, "b")
     await until(where, lambda: two.texts == ["b"])
     checkpoint = subjects.checkpoint(cid)

@@ -31,13 +31,15 @@ if "parley_billing" in sys.orig_argv:
 
 async def say(through: Door, text: str) -> Answer:
     async with Conversation(through) as conversation:
-        return await conversation.say(text, 110)
+        return await conversation.say(text, 300)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_its_neighbours_are_answered_and_it_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(_SITE)
     environ = {"PYTHONPATH": str(tmp_path), "PARLEY_UP_RESTARTS": "100", "PARLEY_RAG_KNOWLEDGE_DIR": "none"}
+    # Not even the poison may run out of time.
+    environ["PARLEY_CONVERSATION_TURN_TIMEOUT_S"] = "300"
     with RunningMesh(environ=environ) as mesh:
         async with door(mesh.url) as through:
             texts = ["Please send me my latest invoice"] * NEIGHBOURS

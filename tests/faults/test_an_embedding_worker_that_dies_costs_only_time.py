@@ -107,7 +107,7 @@ async def test_a_worker_that_hangs_is_given_up(start: Start, monkeypatch: pytest
     await encoder.vectors(["warm"])
     [old] = workers()
     old.send_signal(signal.SIGSTOP)
-    monkeypatch.setattr("parley_rag.embedding.local._BATCH_S", 1.0)
+    monkeypatch.setattr("parley_rag.embedding.local._BATCH_S", 5.0)
     assert len(await encoder.vectors(["text"])) == 1
     assert workers() != [old]
 
@@ -145,7 +145,7 @@ async def test_the_event_loop_goes_on_while_workers_start_and_work(start: Start)
     encoder = await start(least=2)
     await encoder.vectors(TEXTS, remember=False, urgent=False)
     watching.cancel()
-    assert sorted(late)[len(late) // 2] < 0.02
+    assert sorted(late)[len(late) // 2] < 0.2
 
 
 async def test_what_one_service_has_encoded_the_next_one_does_not(start: Start, tmp_path: Path) -> None:

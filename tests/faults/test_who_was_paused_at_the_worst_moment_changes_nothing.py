@@ -62,7 +62,6 @@ async def refused_writes(port: int) -> int:
     return int(found[1]) if found else 0
 
 
-@pytest.mark.timeout(400)
 async def test_a_specialist_that_stood_still_before_its_intent_does_not_act_after_the_handover(tmp_path: Path) -> None:
     stop = Stop(tmp_path, "parley_billing", "parley_specialist.ledger", "Ledger._intend")
     with RunningMesh(environ=stop.environ | {"PARLEY_RAG_KNOWLEDGE_DIR": "none"}) as mesh:

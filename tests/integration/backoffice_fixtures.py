@@ -13,6 +13,9 @@ from backoffice_company import Company, Postgres, administer, apart, database, s
 from parley_backoffice import schema
 from parley_backoffice.adapters import pool_of
 
+# Twenty calls for one row wait for each other, and each syncs the disk.
+UNHURRIED = {"lock_wait": 30.0, "acquire_timeout": 30.0, "statement_timeout": 30.0, "request_timeout": 60.0}
+
 
 @pytest.fixture(scope="session")
 def backoffice_server() -> Iterator[str]:
@@ -53,7 +56,7 @@ async def backoffice_database(backoffice_server: str, backoffice_template: str) 
 @pytest.fixture
 async def company(backoffice_database: str) -> AsyncIterator[Company]:
     """A back office that is ready, with a database of its own."""
-    async with serving(settings_for(backoffice_database, lock_wait=5.0)) as running:
+    async with serving(settings_for(backoffice_database, **UNHURRIED)) as running:
         await running.ready()
         yield running
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from archiver_log import all_settled
 from archiver_servers import archived, until
 
-from parley_archiver.app import DURABLE
 from parley_mesh.bus import Stored
 from parley_proto import subjects
 from parley_proto.archive import RetireRequest
@@ -95,5 +95,4 @@ class Scene:
 
     async def caught_up(self, url: str) -> bool:
         """Everything in the log is archived."""
-        info = await self.bench.client.jetstream().consumer_info(subjects.STREAM, DURABLE)
-        return not info.num_pending and not info.num_ack_pending and await archived(url) > 0
+        return await all_settled(self.bench.client) and await archived(url) > 0

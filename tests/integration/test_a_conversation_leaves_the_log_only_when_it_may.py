@@ -29,7 +29,7 @@ from parley_testkit.nats_server import PASSWORD
 
 pytest_plugins = ("archiver_fixtures", "retiring_fixtures")
 
-MANY = 60
+MANY, ATTEMPTS = 60, 5
 OLDEST = "SELECT (extract(epoch FROM rests_since) * 1000)::bigint FROM archive.checkpoints"
 Meanwhile = Callable[[], Awaitable[None]]
 
@@ -86,9 +86,10 @@ async def test_one_that_has_rested_long_enough_goes_by_itself_and_a_younger_one_
     async with archiving(scene.bench.nats, archive_database, retire_after_s=3, retire_every_s=0.1):
         await until(lambda: scene.is_retired(old))
         assert now_ms() - (await rows(archive_database, OLDEST))[0][0] >= 3000
+        begun = now_ms()
         young = await scene.opened("a young one")
         await archived_and_handled(scene, archive_database)
-        assert (await scene.head(young)).data
+        assert (await scene.head(young)).data or now_ms() - begun >= 3000
         await scene.said(old, "I am back", "2")
 
 
@@ -194,14 +195,19 @@ async def test_a_crash_between_the_marker_and_the_purge_is_made_good_by_the_next
 async def test_kill_9_of_the_archiver_in_the_midst_of_many_loses_and_repeats_nothing(
     scene: Scene, archive_database: str
 ) -> None:
-    names = [await scene.opened(f"question {number}") for number in range(MANY)]
-    first = launched(scene, archive_database)
-    try:
-        # The one that has rested longest goes first, the last one would go last.
-        await until(lambda: marked(scene, names[0]))
-    finally:
-        first.kill()
-        first.wait()
+    names: list[str] = []
+    for _ in range(ATTEMPTS):
+        # Whether there are still some is not known before the kill: on a slow machine it may have come too late.
+        names += [await scene.opened(f"question {number}") for number in range(len(names), len(names) + MANY)]
+        first = launched(scene, archive_database)
+        try:
+            # The one that has rested longest goes first, the last one would go last.
+            await until(lambda first_of=names[-MANY]: marked(scene, first_of))
+        finally:
+            first.kill()
+            first.wait()
+        if not await marked(scene, names[-1]):
+            break
     assert not await marked(scene, names[-1])
     again = launched(scene, archive_database)
     try:

@@ -377,7 +377,7 @@ async def test_only_its_owner_may_go_on_with_a_conversation() -> None:
 
 
 async def test_a_session_that_ends_closes_the_connection_in_the_middle() -> None:
-    async with house_in_memory(SIGNED) as house, house.client(token=token(exp=time.time() + 1.5)) as ada:
+    async with house_in_memory(SIGNED) as house, house.client(token=token(exp=time.time() + 6)) as ada:
         await ada.say("Hello")
         assert await ada.error() == "session_expired"
         assert await ada.closed() == 4009

@@ -48,9 +48,9 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
             await asyncio.sleep(0.01)
 
 
-async def until_busy(child: psutil.Process) -> None:
-    """Until it has begun with a file: to start takes it less than this."""
-    await until(lambda: sum(child.cpu_times()[:2]) > 1.0)
+async def until_busy(child: psutil.Process, worked_s: float = 5.0) -> None:
+    """Until it has begun with a file: to start takes it less than this, and a slow file three times as long."""
+    await until(lambda: sum(child.cpu_times()[:2]) > worked_s, 90.0)
 
 
 async def assert_reads(reader: Reader) -> None:
@@ -100,7 +100,7 @@ async def test_a_process_that_is_killed_once_loses_nothing(make: Callable[..., R
     await assert_reads(reader)
     reading = asyncio.create_task(reader.read("slow.html", SLOW[: 6 + 8 * 30_000]))
     [busy] = children(READER)
-    await until_busy(busy)
+    await until_busy(busy, 1.0)
     busy.kill()
     assert len((await reading).documents) == 1
 

@@ -135,7 +135,7 @@ async def test_an_answer_without_done_and_usage_is_whole() -> None:
 
 async def test_silence_before_the_first_word_is_noticed_in_spite_of_pings() -> None:
     async with FakeProvider() as provider:
-        async with gateway(settings_for(provider, first_delta_s=0.15)) as completions:
+        async with gateway(settings_for(provider, first_delta_s=1.5)) as completions:
             provider.play(play.silent(), play.answer("Awake."))
             got = await told(completions, asking())
         assert (got.text, provider.opened) == ("Awake.", 2)
@@ -205,15 +205,15 @@ async def test_a_caller_that_goes_away_closes_the_providers_socket() -> None:
 async def test_the_deadline_ends_a_stream_and_its_socket() -> None:
     async with FakeProvider() as provider, gateway(settings_for(provider)) as completions:
         provider.play(play.stalled_after("Once upon a time"))
-        got = await told(completions, asking(seconds=0.3))
+        got = await told(completions, asking(seconds=2))
         assert (got.failed.code, got.failed.retryable) == ("deadline", False)
         await provider.until(lambda: provider.cancelled == 1)
 
 
 async def test_the_longest_time_ends_a_stream_that_drips() -> None:
     async with FakeProvider() as provider:
-        async with gateway(settings_for(provider, total_s=0.4)) as completions:
-            drip = [step for _ in range(200) for step in (*play.texts("."), play.Wait(0.02))]
+        async with gateway(settings_for(provider, total_s=2)) as completions:
+            drip = [step for _ in range(200) for step in (*play.texts("."), play.Wait(0.05))]
             provider.play(drip)
             got = await told(completions, asking())
         assert (got.failed.code, got.failed.retryable) == ("timeout", True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import boto3
-import pytest
 from rag_service import Start, words
 from snapshot_tables import BUCKET
 
@@ -15,7 +14,6 @@ REFUNDS = Document("refunds", "Refund times", "A refund to a card takes five wor
 QUERY = "how long does a refund take"
 
 
-@pytest.mark.timeout(240)
 async def test_a_table_by_uri_is_filled_searched_lost_and_brought_back(start: Start, s3: str) -> None:
     places = {"table_uri": f"s3://{BUCKET}/tables", "snapshot_uri": f"s3://{BUCKET}/copies", "snapshots_kept": 0}
     rag = await start(**places)

@@ -69,7 +69,6 @@ def assert_not_below(better: Figures, *others: Figures) -> None:
         assert all(one >= two - 0.003 for one, two in zip(measures(better), measures(other), strict=True))
 
 
-@pytest.mark.timeout(600)
 async def test_a_product_manual_answers_nine_questions_of_ten(data: Path, tmp_path: Path) -> None:
     unrelated = write(tmp_path / "oos.jsonl", *[row for row in rows("clinc150.jsonl") if row["label"] == "oos"][:100])
     passages, questions = shared("emanual_passages.jsonl"), shared("emanual_questions.jsonl")
@@ -83,7 +82,6 @@ async def test_a_product_manual_answers_nine_questions_of_ten(data: Path, tmp_pa
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.timeout(600)
 async def test_frequent_questions_are_found_in_other_words(frequent: Bench, asked: list[Question]) -> None:
     found = by_mode(await compared(frequent, asked[:300]))
     assert found["hybrid"].recall_1 > 0.92 and found["hybrid"].recall_5 > 0.99
@@ -97,7 +95,6 @@ async def recall_at_5(bench: Bench, questions: list[Question]) -> float:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.timeout(600)
 async def test_what_was_said_before_finds_a_vague_question_and_harms_no_whole_one(
     frequent: Bench, asked: list[Question]
 ) -> None:
@@ -114,7 +111,6 @@ async def test_what_was_said_before_finds_a_vague_question_and_harms_no_whole_on
     assert await recall_at_5(frequent, elsewhere) >= alone - 0.02
 
 
-@pytest.mark.timeout(120)
 async def test_a_passage_stands_where_its_offsets_say(data: Path) -> None:
     articles = read_documents(Path(__file__).parents[2] / "services/rag/parley_rag/knowledge/billing")
     texts = {document.document_id: document.text for document in articles}

@@ -13,6 +13,8 @@ import asyncpg
 import pytest
 from backoffice_company import TOKEN, Clock, Company, until
 
+from parley_testkit.ports import free_port
+
 pytest_plugins = ("backoffice_fixtures",)
 
 
@@ -23,14 +25,9 @@ async def started(**environ: str) -> asyncio.subprocess.Process:
     )  # fmt: skip
 
 
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @asynccontextmanager
 async def running(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Company]]:
-    port = a_free_port()
+    port = free_port()
     process = await started(
         PARLEY_DATABASE_URL=url,
         PARLEY_BACKOFFICE_PORT=str(port),

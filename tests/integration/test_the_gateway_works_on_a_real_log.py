@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 from gateway_fixtures import SHARDS, WAIT_S, Client, Owner, Run, user
 from gateway_on_nats import gateway, server
 from websockets.asyncio.client import connect
@@ -80,7 +81,10 @@ async def test_a_broadcast_reaches_open_conversations(server: NatsServer) -> Non
             await late.until("ACTIVITY_SNAPSHOT")
 
 
-async def test_a_message_is_taken_as_soon_as_the_server_is_back(server: NatsServer) -> None:
+async def test_a_message_is_taken_as_soon_as_the_server_is_back(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley_gateway.adapters.LOST_S", 30.0)
     async with gateway(server) as house, house.client() as client:
         await client.say("Before", "1")
         server.kill()

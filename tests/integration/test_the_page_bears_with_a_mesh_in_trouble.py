@@ -143,7 +143,7 @@ async def test_a_gateway_that_takes_connections_and_welcomes_nobody_is_tried_ane
 ) -> None:
     script, join, tries = http._file("socket.js"), Hub.join, []
     assert b"PATIENCE_MS = 30000" in script.content
-    hurried = Response(script.content.replace(b"= 30000", b"= 1000"), media_type=script.media_type)
+    hurried = Response(script.content.replace(b"= 30000", b"= 3000"), media_type=script.media_type)
     monkeypatch.setattr(http, "_file", lambda name, of=http._file: hurried if name == "socket.js" else of(name))
 
     async def stuck(hub: Hub, reader: Reader) -> None:
@@ -154,4 +154,4 @@ async def test_a_gateway_that_takes_connections_and_welcomes_nobody_is_tried_ane
 
     monkeypatch.setattr(Hub, "join", stuck)
     async with gateway(server, Settings(expects="")) as house, page_of(house, browser_path):
-        assert len(tries) == 2
+        assert len(tries) >= 2

@@ -79,7 +79,7 @@ class Talk:
             settings,
             Log(bus, subjects.SHARDS, settings.open_batches),
             Memory(1 << 20, subjects.SHARDS),
-            Intents(bus, cast(Heads, Sure()), 1.0),
+            Intents(bus, cast(Heads, Sure()), 1.0, 1.0),
             cast(Directory, known),
             cast(NoticeBoard, known),
             self.summaries.consider,

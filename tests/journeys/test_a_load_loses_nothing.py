@@ -31,11 +31,11 @@ KEYS = {
 SERVICES = {"gateway", "conversation", "billing", "llm-gateway", "rag", "archiver"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1260)
 def test_ten_seconds_of_load(tmp_path: Path) -> None:
     few = ["--conversations", "12", "--seconds", "10", "--every", "2", "--look-up", "0.3", "--out", str(tmp_path)]
     command = [sys.executable, "loadtest/load.py", *few]
-    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == json.loads((tmp_path / "latest.json").read_text())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
 from parley_cli.client import Answer, Conversation, Door, door
 from parley_mesh.connection import connect
 from parley_mesh.jetstream import NatsBus
@@ -30,7 +28,6 @@ ASKS = [
 ]
 
 
-@pytest.mark.timeout(400)
 async def test_the_last_of_200_turns_recalls_what_the_first_promised(mesh: RunningMesh) -> None:
     async with door(mesh.url) as way, reading(mesh) as log:
         await _talk(way, log)

@@ -24,7 +24,8 @@ class Newcomer:
     """A shell in the project's folder; data and ports are kept apart from those of whoever runs the tests."""
 
     def __init__(self, apart: RunningMesh) -> None:
-        self.environ = apart.environ | {"PARLEY_DATA": str(apart.home.root), "UP": "--detach"}
+        unhurried = {"UP": "--detach", "PARLEY_UP_READY_S": "1000"}
+        self.environ = apart.environ | {"PARLEY_DATA": str(apart.home.root)} | unhurried
         self.thread = ""
 
     def __call__(self, command: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +36,7 @@ class Newcomer:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=1100,
         )
         found = re.search(r"^thread (\S+)$", done.stderr, re.MULTILINE)
         self.thread = found[1] if found else self.thread
@@ -56,7 +57,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     assert COMMANDS[-1] == ".venv/bin/parley down"
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("command", COMMANDS[:-1])
 def test_a_command_of_a_block_does_what_it_says(newcomer: Newcomer, command: str) -> None:
     done = newcomer(command)

@@ -17,6 +17,8 @@ from parley_mesh.wire import Wire, WireSubscription
 PIN = "Nats-Pin-Id"
 GRACE_S = 1.0
 RETRY_S = 0.2
+# The server's answer to the end of a subscription; while it is away, nothing is on its way either.
+DRAIN_S = 2.0
 _FINISHED = {"408", "404", "409"}
 
 
@@ -60,12 +62,20 @@ class PullLoop:
         self._task = asyncio.create_task(self._run(), name=f"pull {self._consumer}")
 
     async def stop(self) -> None:
-        """No more pulls; messages already delivered are still handled."""
+        """No more pulls; messages already delivered, or on their way, are still handled."""
         await end(self._task)
         if self._subscription:
-            await asyncio.gather(self._subscription.unsubscribe(), return_exceptions=True)
+            await self._drain(self._subscription)
         self._task = self._subscription = None
         self.pin = ""
+
+    async def _drain(self, subscription: WireSubscription) -> None:
+        # What is delivered to whom has left comes again only after its ack wait: for the archiver that is a minute.
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await subscription.drain()
+        except CLIENT_ERRORS as error:
+            log("parley.mesh").info("pull not drained", extra={"consumer": self._consumer, "reason": str(error)})
 
     def wake(self) -> None:
         """Look at `room()` again: something has been finished."""

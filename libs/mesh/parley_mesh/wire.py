@@ -13,6 +13,10 @@ OnMessage = Callable[[Msg], Awaitable[None]]
 class WireSubscription(Protocol):
     async def unsubscribe(self) -> None: ...
 
+    async def drain(self) -> None:
+        """Unsubscribe once the server has heard of it and the callback has had whatever was on its way."""
+        ...
+
 
 class Wire(Protocol):
     """`nats.aio.client.Client`, or its twin `parley_mesh.memory.MemoryClient`. Both raise `CLIENT_ERRORS`."""

@@ -35,7 +35,7 @@ from parley_proto.specialist import AssignTurn, Card
 from parley_testkit.nats_server import PASSWORD, SPECIALTIES, NatsServer
 from parley_testkit.samples import answered, customer_message
 
-START_S = 20.0
+START_S = 90.0
 
 
 async def until(holds: Callable[[], bool], seconds: float) -> None:
@@ -105,7 +105,7 @@ class Bench:
         return process
 
     async def shares(self) -> dict[str, int]:
-        """How many shards each instance pulls, by what the instances say."""
+        """How many shards each instance pulls, by what the instances say within a moment."""
         inbox, found = self.client.new_inbox(), dict[str, int]()
 
         async def collect(message: Msg) -> None:
@@ -120,11 +120,11 @@ class Bench:
         return found
 
     async def until_shared(self, instances: int) -> dict[str, int]:
-        """Wait until `instances` processes own all shards between them."""
+        """Wait until `instances` processes own all shards between them, and each has some."""
         async with asyncio.timeout(START_S):
             while True:
                 found = await self.shares()
-                if len(found) == instances and sum(found.values()) == subjects.SHARDS:
+                if len(found) == instances and sum(found.values()) == subjects.SHARDS and min(found.values()):
                     return found
 
     async def send(self, conversation: str, text: str, client_id: str = "1") -> None:

@@ -33,6 +33,12 @@ class Wait(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class Until(msgspec.Struct, frozen=True):
+    """Go on when the test says so, whatever the machine's speed."""
+
+    event: asyncio.Event
+
+
 class Hang(msgspec.Struct, frozen=True):
     """Say nothing more until the client leaves."""
 
@@ -59,7 +65,7 @@ class Whole(msgspec.Struct, frozen=True):
     body: dict[str, Any]
 
 
-Step = Send | Wait | Hang | Cut | Refuse | HangHeaders | Whole
+Step = Send | Wait | Until | Hang | Cut | Refuse | HangHeaders | Whole
 Script = list[Step]
 
 
@@ -254,7 +260,7 @@ class FakeProvider:
         if self._runner:
             await self._runner.cleanup()
 
-    async def until(self, reached: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, reached: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until `reached()`, looked at whenever a stream opens or ends. Raises TimeoutError."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(reached)
@@ -314,6 +320,8 @@ class FakeProvider:
                 await response.write(data)
             case Wait(seconds):
                 await asyncio.sleep(seconds)
+            case Until(event):
+                await event.wait()
             case Hang():
                 await asyncio.Event().wait()
             case Cut() if request.transport:

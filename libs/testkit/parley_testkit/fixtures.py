@@ -8,9 +8,16 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from parley_testkit import requirements
-from parley_testkit.mesh import RunningMesh
+from parley_testkit.mesh import SHELF, RunningMesh
 from parley_testkit.nats_server import NatsServer
 from parley_testkit.postgres import Postgres
+
+# While another worker starts a mesh, rag takes longer to say what a message is about than its customer would wait.
+UNHURRIED = {
+    "PARLEY_CONVERSATION_REROUTE_TIMEOUT_S": "5",
+    "PARLEY_GATEWAY_MESSAGES_PER_MINUTE": "6000",
+    "PARLEY_MESH_TRACE_SAMPLE": "1",
+}
 
 
 @pytest.fixture
@@ -29,9 +36,9 @@ async def postgres() -> AsyncIterator[Postgres]:
 
 @pytest.fixture(scope="session", autouse=True)
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """One shelf for all the processes that the tests of a run are shared out to."""
+    """One shelf for all the processes that the tests of a run are shared out to, and for those that they start."""
     base = tmp_path_factory.getbasetemp()
-    RunningMesh.shelf = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "warm"
+    os.environ[SHELF] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "warm")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +47,7 @@ def mesh(request: pytest.FixtureRequest) -> Iterator[RunningMesh]:
 
     A test talks faster than a customer may: how much that is, the gateway's own tests say. Every message is traced.
     """
-    running = RunningMesh(environ={"PARLEY_GATEWAY_MESSAGES_PER_MINUTE": "6000", "PARLEY_MESH_TRACE_SAMPLE": "1"})
+    running = RunningMesh(environ=UNHURRIED)
     failed_before = request.session.testsfailed
     try:
         running.start()

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from parley_cli.operator import identity
 from parley_cli.supervise import state
@@ -23,6 +23,8 @@ from parley_testkit.ports import port_base
 
 _UP_S = 480.0
 _DOWN_S = 120.0
+# Names in the environment the folder in which meshes share what a first start takes long to compute.
+SHELF = "MESH_TEST_SHELF"
 _OURS = ("PARLEY_", "NATS_", "OPENAI_")
 
 
@@ -35,11 +37,8 @@ class RunningMesh:
 
     `environ` is added to an environment from which the settings of whoever runs the tests are taken.
 
-    Used as a context manager; what it wrote stays in `folder` when the block fails. `shelf` is where the meshes of one
-    test run share what a first start takes long to compute; without it each begins with nothing.
+    Used as a context manager; what it wrote stays in `folder` when the block fails.
     """
-
-    shelf: ClassVar[Path | None] = None
 
     def __init__(self, *, replicas: str = "", nodes: int = 0, environ: Mapping[str, str] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="parley-mesh-"))
@@ -59,11 +58,12 @@ class RunningMesh:
     def start(self) -> None:
         """Return when everything is ready; CommandFailed with the supervisor's own sentence otherwise."""
         knowledge = self.home.root / "rag"
-        if self.shelf:
-            warmth.lend(self.shelf, knowledge)
+        shelf = Path(found) if (found := os.environ.get(SHELF)) else None
+        if shelf:
+            warmth.lend(shelf, knowledge)
         self.cli("up", "--detach", "--replicas", self._replicas, "--nodes", self._nodes, timeout=_UP_S)
-        if self.shelf:
-            warmth.keep(self.shelf, knowledge)
+        if shelf:
+            warmth.keep(shelf, knowledge)
 
     def end(self, *, keep: bool = False) -> None:
         """Stop the mesh and remove its folder; `keep` leaves the folder and says where it is."""

@@ -14,6 +14,7 @@ import psutil
 
 from parley_cli.supervise import postgres
 from parley_testkit.ports import free_port
+from parley_testkit.processes import kill_family
 
 PASSWORD = "test"
 _READY_S = 60.0
@@ -64,11 +65,7 @@ class Postgres:
     def kill(self) -> None:
         """End all of its processes at once, as a crash of the machine would."""
         if self._process:
-            server = psutil.Process(self._process.pid)
-            processes = [server, *server.children(recursive=True)]
-            for process in processes:
-                process.kill()
-            psutil.wait_procs(processes, timeout=30)
+            kill_family(psutil.Process(self._process.pid))
             self._process.wait(30)
             self._process = None
 

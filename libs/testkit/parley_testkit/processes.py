@@ -1,4 +1,4 @@
-"""The processes that a test's own code has started."""
+"""Processes that a test has started: found, and ended."""
 
 from __future__ import annotations
 
@@ -18,3 +18,15 @@ def children(running: str) -> list[psutil.Process]:
             if running in " ".join(child.cmdline()):
                 found.append(child)
     return sorted(found, key=lambda child: child.create_time())
+
+
+def kill_family(process: psutil.Process) -> None:
+    """End it and all that it has started at once, as a crash of the machine would.
+
+    Some end by themselves as soon as the first is gone.
+    """
+    family = [process, *process.children(recursive=True)]
+    for one in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(family, timeout=30)

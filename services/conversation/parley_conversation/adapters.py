@@ -26,7 +26,6 @@ from parley_proto.specialist import AssignTurn, DeadLetter, RouteHint, Step, Tur
 
 KEEP = {"Nats-Rollup": "sub", "Nats-TTL": "never"}
 REQUEST_S = 2.0
-QUICK_S = 0.5
 AWAY_S = 5.0
 
 
@@ -47,10 +46,11 @@ class Heads(Protocol):
 class Intents:
     """Routes a text: its embedding from rag, then the linear head. Unsure where rag does not answer in time."""
 
-    def __init__(self, bus: Bus, head: Heads, timeout_s: float) -> None:
+    def __init__(self, bus: Bus, head: Heads, timeout_s: float, again_timeout_s: float) -> None:
         self._bus = bus
         self._head = head
         self._timeout_s = timeout_s
+        self._again_timeout_s = again_timeout_s
         self._away_until = 0.0
 
     async def route(self, text: str, *, needed: bool) -> RouteHint:
@@ -58,17 +58,17 @@ class Intents:
         if not needed and time.monotonic() < self._away_until:
             return RouteHint()
         try:
-            return self._head.route(await self._embed(text, self._timeout_s if needed else 0.0), text)
+            return self._head.route(await self._embed(text, needed=needed), text)
         except ParleyError as error:
             self._away_until = time.monotonic() + AWAY_S
             log("parley.conversation").warning("routing without knowledge", extra={"reason": error.message})
             return RouteHint()
 
-    async def _embed(self, text: str, patience_s: float) -> bytes:
+    async def _embed(self, text: str, *, needed: bool) -> bytes:
         request = encode(EmbedRequest([text]))
-        async for attempt in patient(patience_s):
+        once = min(REQUEST_S, self._timeout_s) if needed else self._again_timeout_s
+        async for attempt in patient(self._timeout_s if needed else 0.0):
             with attempt:
-                once = min(REQUEST_S, max(patience_s, QUICK_S))
                 data = await self._bus.request(subjects.RAG_EMBED, request, timeout=once, headers=inject())
         reply: EmbedReply = decode(data, EmbedReply)
         return reply.vectors

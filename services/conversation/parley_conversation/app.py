@@ -28,9 +28,8 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
     directory, board = Directory(mesh.client), NoticeBoard(mesh.client)
     memory = Memory(settings.memory_budget_mb * MEBIBYTE, shards, settings.memory_idle_s)
     store = Log(mesh.bus, shards, settings.open_batches)
-    intents = Intents(
-        mesh.bus, Router.load(Path(settings.router) if settings.router else None), settings.route_timeout_s
-    )
+    router = Router.load(Path(settings.router) if settings.router else None)
+    intents = Intents(mesh.bus, router, settings.route_timeout_s, settings.reroute_timeout_s)
     summaries = Summaries(settings, mesh.bus, Model(mesh.bus, settings.summary_patience_s), shards)
     keeper = Conversations(settings, store, memory, intents, directory, board, summaries.consider)
     owner = Shards(

@@ -18,7 +18,6 @@ from parley_proto.rag import IngestRequest
 from parley_specialist.shown import LONGEST_ANSWER
 from parley_specialist.spec import instructions_of
 
-pytestmark = pytest.mark.timeout(300)
 CARD = "4111 1111 1111 1111"
 
 

@@ -22,7 +22,7 @@ FAULTS = {
 
 @pytest.fixture
 async def gateway(nats_server: NatsServer) -> AsyncIterator[Outside]:
-    async with outside(nats_server) as found:
+    async with outside(nats_server, inter_delta_s=0.5, slow_window_s=1.0) as found:
         found.b.play(play.answer("From B."))
         yield found
 

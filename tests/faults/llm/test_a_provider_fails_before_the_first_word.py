@@ -14,7 +14,7 @@ from parley_testkit.nats_server import NatsServer
 
 @pytest.fixture
 async def gateway(nats_server: NatsServer) -> AsyncIterator[Outside]:
-    async with outside(nats_server) as found:
+    async with outside(nats_server, first_delta_s=2.0) as found:
         found.b.play(play.answer("From ", "B."))
         yield found
 

@@ -26,7 +26,6 @@ def three_nodes() -> Iterator[RunningMesh]:
         yield mesh
 
 
-@pytest.mark.timeout(600)
 async def test_nothing_is_lost_repeated_or_reordered_whoever_fails(three_nodes: RunningMesh) -> None:
     left = list(SCHEDULE)
 

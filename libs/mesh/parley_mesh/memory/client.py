@@ -101,6 +101,11 @@ class MemorySubscription:
         self._waiting.clear()
         self._client.forget(self)
 
+    async def drain(self) -> None:
+        self._client.forget(self)
+        if self._task:
+            await self._task
+
     async def _run(self) -> None:
         while self._waiting:
             message = self._waiting.popleft()
