@@ -82,6 +82,9 @@ class Log:
         self._shards = shards
         # The server takes 50 open batches a stream, from all instances together (nats.md).
         self._slots = asyncio.Semaphore(open_batches)
+        # A turn that is done never waits behind those that would only begin: what an overload delays is the beginning,
+        # where the gateway sees it and takes less.
+        self._beginnings = asyncio.Semaphore(max(1, open_batches // 2))
 
     async def load(self, conversation: str) -> Hot:
         """The conversation as it stands; TransientError while its checkpoint is only in the archive, and that is away.
@@ -124,7 +127,7 @@ class Log:
     async def commit(self, hot: Hot, transition: Transition) -> Hot:
         """All of the transition or nothing; ConflictError when somebody else has written since `hot`."""
         batch = self._batch(transition, hot.revision)
-        async with self._slots:
+        async with self._beginnings if _begins(hot, transition) else contextlib.nullcontext(), self._slots:
             revision = await self._bus.commit(batch)
         await self._stop_models(transition)
         return Hot(transition.state, revision, transition.state.last_in_seq)
@@ -158,6 +161,11 @@ class Log:
             Write(subjects.turn(turn.specialty, subjects.TRACK, lane), encode(turn), inject()),
             Write(subjects.due(turn.conversation), encode(due), when),
         ]
+
+
+def _begins(hot: Hot, transition: Transition) -> bool:
+    """Whether a turn is opened where none was, not one handed on or ended."""
+    return transition.assign is not None and not (hot.state and hot.state.turn)
 
 
 def _journaled(conversation: str, step: Step, revokes: int | None) -> Write:
