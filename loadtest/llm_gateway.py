@@ -143,7 +143,7 @@ def over_http(session: aiohttp.ClientSession, url: str) -> Once:
 
 def asking() -> CompletionRequest:
     messages = [ChatMessage("user", "Where is my parcel? " * 20)]
-    return CompletionRequest(new_id("r"), "default", new_id("c"), messages, now_ms() + 30_000, model=MODEL, lease_s=60)
+    return CompletionRequest(new_id("r"), "default", new_id("c"), messages, now_ms() + 60_000, model=MODEL, lease_s=60)
 
 
 def over_nats(bus: NatsBus) -> Once:

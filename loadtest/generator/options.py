@@ -14,10 +14,10 @@ OUT = Path(__file__).parents[1] / "out"
 PROFILES = ("steady", "burst", "reconnect", "soak", "saturation", "single")
 CLOSED = ("saturation", "single")
 BURST_S, BURST_FACTOR = 30.0, 10.0
-_CONVERSATIONS = {"steady": 500, "burst": 500, "reconnect": 5000, "soak": 500, "saturation": 200, "single": 1}
+_CONVERSATIONS = {"steady": 500, "burst": 500, "reconnect": 5000, "soak": 500, "saturation": 100, "single": 1}
 _SECONDS = {"soak": 2460.0, "saturation": 60.0, "single": 30.0, "burst": 150.0}
 # Memory is in balance when what nobody uses any more is forgotten (PARLEY_CONVERSATION_MEMORY_IDLE_S, 600).
-_WARMUP_S = {"soak": 660.0}
+_SOAK_WARMUP_S = 660.0
 _STAY = {("saturation", "mixed"): 2, ("single", "mixed"): 2}
 
 
@@ -60,6 +60,10 @@ class Options(msgspec.Struct, frozen=True):
         return dict(pair.split("=", 1) for pair in self.env)
 
 
+def _warmup_s(profile: str, seconds: float) -> float:
+    return min(_SOAK_WARMUP_S, seconds / 3) if profile == "soak" else min(10.0, seconds / 5)
+
+
 def parse(arguments: Sequence[str] | None = None, description: str = "") -> Options:
     """Exits with 2 and a sentence where they make no sense."""
     parser = _parser(description)
@@ -76,7 +80,7 @@ def parse(arguments: Sequence[str] | None = None, description: str = "") -> Opti
     given = vars(found) | {
         "conversations": count,
         "seconds": seconds,
-        "warmup": min(_WARMUP_S.get(profile, 10.0), seconds / 3) if found.warmup is None else found.warmup,
+        "warmup": _warmup_s(profile, seconds) if found.warmup is None else found.warmup,
         "provider": found.provider or ("none" if profile in CLOSED else "realistic"),
         "workers": found.workers or min(2, os.cpu_count() or 1, -(-count // 2000)),
         "fresh": (0.3 if found.work == "mixed" else 0.0) if found.fresh is None else found.fresh,

@@ -181,7 +181,7 @@ def _memory(done: Runs) -> list[Check]:
         lines.append(_most(row, what, size_mb, 250) if many else Check(row, what, f"{size_mb:g}"))
     if soak := done.get("soak"):
         drift = max(soak["rss_drift_percent"].items(), key=lambda item: item[1], default=("none", 0.0))
-        minutes = (soak["seconds"] - soak["warmup"]) / 60
+        minutes = round((soak["seconds"] - soak.get("warmup", 0.0)) / 60, 1)
         lines.append(_most(row, f"growth over {minutes:g} min, worst ({drift[0]}), %", drift[1], 5))
     return lines
 

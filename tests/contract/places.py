@@ -185,5 +185,15 @@ async def worker(where: Place, name: str) -> Worker:
 
 
 async def ack_floor(where: Place, name: str) -> int:
-    reply = await where.wire.request(f"$JS.API.CONSUMER.INFO.{subjects.STREAM}.{name}", b"", timeout=3)
-    return int(msgspec.json.decode(reply.data)["ack_floor"]["stream_seq"])
+    return int((await _info(where, name))["ack_floor"]["stream_seq"])
+
+
+async def delivered(where: Place, name: str) -> int:
+    """How many deliveries there were."""
+    return int((await _info(where, name))["delivered"]["consumer_seq"])
+
+
+async def _info(where: Place, name: str) -> dict[str, Any]:
+    reply = await where.wire.request(f"$JS.API.CONSUMER.INFO.{subjects.STREAM}.{name}", b"", timeout=10)
+    found: dict[str, Any] = msgspec.json.decode(reply.data)
+    return found

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.msg import Msg
-from places import Place, place, until
+from places import Place, delivered, durable, place, until
 
 from parley_mesh import topology
 from parley_mesh.bus import Stored
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.middleware import compose
 from parley_mesh.middleware.acknowledge import acknowledge
+from parley_mesh.pull import PullLoop
 from parley_mesh.shards import Shards
 from parley_mesh.wire import Wire
 from parley_mesh.work import Delivery, WorkQueue
@@ -20,6 +21,7 @@ from parley_proto import subjects
 from parley_proto.errors import TransientError
 
 SHARDS = 2
+MANY = 300
 
 
 @pytest.fixture(params=["memory by itself", "nats"])
@@ -66,6 +68,22 @@ async def test_work_that_fails_in_passing_is_done_by_whoever_has_a_slot(where: P
     assert sorted(tried) == [("a", 1), ("b", 1), ("b", 2), ("c", 1)]
     for queue in queues:
         await queue.drain(1)
+
+
+async def test_whoever_stops_in_the_midst_has_handled_all_that_it_was_given(where: Place, cid: str) -> None:
+    await durable(where, "work", "out.*", ack_wait=30_000_000_000)
+    for number in range(MANY):
+        await where.bus.append(subjects.out(cid), str(number).encode())
+    heard: list[Msg] = []
+    loop = PullLoop(await where.connect(), subjects.STREAM, "work", heard.append, room=lambda: MANY, expires_s=30)
+    await loop.start()
+    await until(where, lambda: len(heard) > 0)
+    await loop.stop()
+    handled = len(heard)
+    # What comes now was given to nobody.
+    await where.bus.append(subjects.out(cid), b"late")
+    await where.pass_time(0.5)
+    assert await delivered(where, "work") == handled == len(heard)
 
 
 async def test_shards_move_to_who_is_left(where: Place, cid: str) -> None:

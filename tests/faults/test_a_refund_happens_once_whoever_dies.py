@@ -90,7 +90,7 @@ async def log(mesh: RunningMesh, subject: str) -> list[Stored]:
     return found
 
 
-@pytest.mark.timeout(60 + 30 * KILLS)
+@pytest.mark.timeout(600 + 30 * KILLS)
 @pytest.mark.parametrize("scene", [True], indirect=True)
 async def test_a_third_party_that_honours_keys_has_exactly_one_refund_a_payment(scene: Scene) -> None:
     dice = random.Random(KILLS)
@@ -105,7 +105,7 @@ async def test_a_third_party_that_honours_keys_has_exactly_one_refund_a_payment(
     assert all(isinstance(effect, EffectSettled) and effect.ok for effect in settled)
 
 
-@pytest.mark.timeout(60 + 30 * KILLS)
+@pytest.mark.timeout(600 + 30 * KILLS)
 @pytest.mark.parametrize("scene", [False], indirect=True)
 async def test_a_forgetful_third_party_has_at_most_one_and_a_person_has_the_rest(scene: Scene) -> None:
     dice = random.Random(KILLS)

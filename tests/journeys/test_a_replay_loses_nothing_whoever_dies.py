@@ -28,7 +28,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_five_hundred_real_messages_are_all_answered_and_not_with_the_same_words(mesh: RunningMesh) -> None:
-    result = mesh.json("replay", str(shared_data("hint3.jsonl")), "--limit", "500", "--concurrency", "16", timeout=300)
+    result = mesh.json("replay", str(shared_data("hint3.jsonl")), "--limit", "500", "--concurrency", "32", timeout=300)
     assert (result["accepted"], result["answered"], result["lost"], result["duplicated"]) == (500, 500, 0, 0)
     assert result["kinds"]["failed"] == 0
     assert result["most_common_share"] <= 0.10

@@ -86,7 +86,8 @@ def test_the_log_can_be_viewed(mesh: RunningMesh, nats: Nats) -> None:
 def test_every_instance_is_listed(mesh: RunningMesh, nats: Nats) -> None:
     # It waits 300 ms for the next one to answer, which is short where others start a mesh.
     for _ in range(10):
-        missing = [name for name in SERVICES if name not in nats("micro", "ls")]
+        listed = nats("micro", "ls")
+        missing = [name for name in SERVICES if name not in listed]
         if not missing:
             break
     assert not missing

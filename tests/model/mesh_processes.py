@@ -54,7 +54,7 @@ class Owner:
         settings = ConversationSettings(turn_timeout_s=turn_timeout_s)
         bus, known = bus_on(wire), cast(Any, Known())
         store, memory = Log(bus, SHARDS, settings.open_batches), Memory(MEMORY, SHARDS)
-        intents = Breakable(bus, known, settings.route_timeout_s)
+        intents = Breakable(bus, known, settings.route_timeout_s, settings.reroute_timeout_s)
         keeper = Conversations(settings, store, memory, intents, known, known)
         beat, timeout = settings.heartbeat_s, settings.peer_timeout_s
         self._shards = Shards(wire, bus, keeper, name, shards=SHARDS, heartbeat_s=beat, timeout_s=timeout)

@@ -178,6 +178,27 @@ def test_a_local_engine_that_becomes_slow_gets_less() -> None:
     assert limiter.limit < 10
 
 
+def test_what_is_slow_for_good_is_usual_before_long() -> None:
+    limiter = _limiter(10, hosted=False)
+    for seconds in [0.1] * 20 + [0.4] * 200:
+        held = [_enter(limiter) for _ in range(limiter.limit)]
+        for slot in held:
+            slot.leave("ok", seconds)
+    assert limiter.limit > 10
+
+
+def test_an_embedding_says_nothing_about_first_tokens() -> None:
+    limiter = _limiter(10, hosted=False)
+    for seconds in [0.1] * 20 + [2.0] * 2:
+        held = [_enter(limiter) for _ in range(limiter.limit)]
+        for slot in held:
+            slot.leave("ok", seconds)
+    before = limiter.limit
+    for slot in [_enter(limiter) for _ in range(limiter.limit)]:
+        slot.leave("ok", None)
+    assert limiter.limit == before
+
+
 def test_retries_are_a_share_of_the_calls() -> None:
     clock = Clock()
     budget = RetryBudget(0.2, 1, clock)

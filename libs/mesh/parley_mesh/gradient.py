@@ -8,15 +8,18 @@ import math
 _TOLERANCE = 1.5
 _STEEPEST = 0.5
 _RECENT, _SMOOTH = 0.1, 0.2
-# What is quicker than usual soon becomes usual. What is slower takes thousands: else an overload would be usual before
-# it has passed, and then nothing would hold it back.
-_FALLS, _RISES = 0.05, 0.0005
+_FALLS = 0.05
 
 
 class Gradient:
-    """Follows how long things take, lately and usually."""
+    """Follows how long things take, lately and usually.
 
-    def __init__(self) -> None:
+    What is quicker than usual soon becomes usual; what is slower does by a share of `rises` each time. Where that is
+    too much, an overload is usual before it has passed, and then nothing holds it back.
+    """
+
+    def __init__(self, rises: float) -> None:
+        self._rises = rises
         self._usual = self._recent = 0.0
 
     def note(self, seconds: float) -> None:
@@ -28,7 +31,7 @@ class Gradient:
         if self._recent < self._usual:
             self._usual += _FALLS * (self._recent - self._usual)
         else:
-            self._usual = min(self._recent, self._usual * (1 + _RISES))
+            self._usual = min(self._recent, self._usual * (1 + self._rises))
 
     def grown(self, limit: float) -> float:
         """What `limit` becomes after one that was noted: a little more while things go on as usual, else less."""

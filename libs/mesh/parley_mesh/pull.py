@@ -52,30 +52,37 @@ class PullLoop:
         self._wake = asyncio.Event()
         self._open = 0
         self._deadline = 0.0
+        self._stopped = False
         self.pin = ""
         self._subscription: WireSubscription | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        self._stopped = False
         self._inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(self._inbox, cb=self._receive)
         self._task = asyncio.create_task(self._run(), name=f"pull {self._consumer}")
 
     async def stop(self) -> None:
-        """No more pulls; messages already delivered, or on their way, are still handled."""
+        """No more pulls; messages already delivered are still handled, and without a group those on their way as well.
+
+        In a group the next owner is told what was not acknowledged (`parley_mesh.shards`), and time would cost the pin.
+        """
         await end(self._task)
         if self._subscription:
-            await self._drain(self._subscription)
+            await self._end(self._subscription)
+        self._stopped = True
         self._task = self._subscription = None
         self.pin = ""
 
-    async def _drain(self, subscription: WireSubscription) -> None:
+    async def _end(self, subscription: WireSubscription) -> None:
         # What is delivered to whom has left comes again only after its ack wait: for the archiver that is a minute.
         try:
             async with asyncio.timeout(DRAIN_S):
-                await subscription.drain()
-        except CLIENT_ERRORS as error:
-            log("parley.mesh").info("pull not drained", extra={"consumer": self._consumer, "reason": str(error)})
+                await (subscription.unsubscribe() if self._group else subscription.drain())
+        except Exception as error:
+            # Whatever it was, who stops must be able to go on; a drain that was cut off may still deliver.
+            log("parley.mesh").info("pull not drained", extra={"consumer": self._consumer, "reason": repr(error)})
 
     def wake(self) -> None:
         """Look at `room()` again: something has been finished."""
@@ -126,6 +133,8 @@ class PullLoop:
             self._deadline = time.monotonic() + RETRY_S
 
     async def _receive(self, message: Msg) -> None:
+        if self._stopped:
+            return
         status = (message.headers or {}).get("Status")
         if status:
             self._on_status(status)

@@ -18,6 +18,7 @@ from parley_mesh import looplag, telemetry
 from parley_mesh.bus import Bus
 from parley_mesh.connection import connect
 from parley_mesh.endpoints import Endpoint, announce, version_of
+from parley_mesh.errors import CLIENT_ERRORS
 from parley_mesh.health import App, HealthServer
 from parley_mesh.jetstream import NatsBus
 from parley_mesh.pulse import Heart
@@ -131,10 +132,19 @@ class Life:
         await server.start()
         micro = await announce(mesh, service, server.port)
         await service.start()
+        await self._subscribed(self._client)
         self._phase = ""
         log("parley").info("serving", extra={"port": server.port, "version": version_of(self._name)})
         await self._stopping.wait()
         await self._stop(service, server, micro, heart)
+
+    async def _subscribed(self, client: Client) -> None:
+        """Wait until the server knows our subscriptions: who hears that we are ready may ask at once."""
+        try:
+            await client.flush(timeout=2)
+        except CLIENT_ERRORS as error:
+            # They are told anew with the connection, and without one nobody is ready.
+            log("parley").info("subscriptions not confirmed", extra={"reason": str(error)})
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()

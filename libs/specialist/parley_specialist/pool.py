@@ -8,6 +8,8 @@ from parley_mesh.gradient import Gradient
 _AT_FIRST = 4
 # Up to there a search is quick, whether a cache knew it or not.
 _QUICK_S = 0.05
+# A search that takes three times as long is usual after some two thousand turns: longer than an overload lasts.
+_RISES = 0.0005
 
 
 class Pool:
@@ -21,7 +23,7 @@ class Pool:
         self._least = min(least, most)
         self._most = most
         self._exact = float(min(most, _AT_FIRST * self._least))
-        self._gradient = Gradient()
+        self._gradient = Gradient(_RISES)
 
     @property
     def workers(self) -> int:

@@ -82,8 +82,8 @@ class Log:
         self._shards = shards
         # The server takes 50 open batches a stream, from all instances together (nats.md).
         self._slots = asyncio.Semaphore(open_batches)
-        # A turn that is done never waits behind those that would only begin: what an overload delays is the beginning,
-        # where the gateway sees it and takes less.
+        # With two or more, a turn that is done never waits behind those that would only begin: an overload delays the
+        # beginnings, where the gateway sees it and takes less.
         self._beginnings = asyncio.Semaphore(max(1, open_batches // 2))
 
     async def load(self, conversation: str) -> Hot:

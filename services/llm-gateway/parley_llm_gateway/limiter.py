@@ -16,6 +16,8 @@ Outcome = Literal["ok", "busy", "timeout", "neutral"]
 _BACK = 0.7
 _BACK_EVERY_S = 1.0
 _SMOOTH = 0.2
+# A time to the first token that is three times as long is usual after some hundred calls.
+_RISES = 0.01
 
 
 class Overloaded(TransientError):
@@ -53,7 +55,7 @@ class Limiter:
         self._clock = clock
         self._inside = 0
         self._backed_at = -math.inf
-        self._gradient = Gradient()
+        self._gradient = Gradient(_RISES)
         self._took = 1.0
 
     @property
@@ -117,15 +119,20 @@ class Limiter:
 
     def _learn(self, outcome: Outcome, first_token_s: float | None) -> None:
         now = self._clock()
-        if first_token_s:
-            self._gradient.note(first_token_s)
         if outcome in ("busy", "timeout"):
             if now - self._backed_at >= _BACK_EVERY_S:
                 self._backed_at = now
                 self._exact = max(self._least, self._exact * _BACK)
         elif outcome == "ok" and self._inside * 2 >= self.limit:
-            grown = self._exact + 1 / self._exact if self._hosted else self._gradient.grown(self._exact)
+            grown = self._exact + 1 / self._exact if self._hosted else self._followed(first_token_s)
             self._exact = min(self._most, max(self._least, grown))
+
+    def _followed(self, first_token_s: float | None) -> float:
+        # Embeddings have no first token.
+        if not first_token_s:
+            return self._exact
+        self._gradient.note(first_token_s)
+        return self._gradient.grown(self._exact)
 
     def _estimate(self) -> float:
         return max(1.0, self._took * (len(self._queue) + 1) / max(1, self.limit))

@@ -40,6 +40,7 @@ async def _probing(gateway: Outside, path: str) -> set[asyncio.Task[Answer]]:
         await until(lambda callers=callers: len(gateway.a.requests) > before or all(one.done() for one in callers), 60)
         if len(gateway.a.requests) > before:
             return callers
+        await asyncio.gather(*callers)
 
 
 def _callers(gateway: Outside, path: str, count: int = CALLERS, **wishes: Any) -> set[asyncio.Task[Answer]]:
@@ -50,10 +51,10 @@ def _callers(gateway: Outside, path: str, count: int = CALLERS, **wishes: Any) -
 async def test_half_open_lets_one_of_a_hundred_through(nats_server: NatsServer, path: str) -> None:
     async with outside(nats_server, rest_s=0.3) as gateway:
         await _break(gateway)
-        before, refused = len(gateway.a.requests), asyncio.Event()
-        gateway.a.play([play.Until(refused), *play.answer("Awake.")])
+        before, may_end = len(gateway.a.requests), asyncio.Event()
+        gateway.a.play([play.Until(may_end), *play.answer("Awake.")])
         callers = await _probing(gateway, path)
-        refused.set()
+        may_end.set()
         assert sum(answer.done for answer in await asyncio.gather(*callers)) == 1
         assert len(gateway.a.requests) - before == 1
         async with asyncio.timeout(60):
@@ -83,11 +84,11 @@ async def test_a_budget_for_ten_lets_ten_of_a_hundred_through(nats_server: NatsS
     # One call is reserved with (5 // 3 + 2) + 100 tokens of a millionth each; ten of them fit, an eleventh does not.
     budget = '[[budgets]]\nscope = "tenant"\namount = "0.001079"\nwindow = "forever"'
     async with outside(nats_server, most=100, more=budget) as gateway:
-        refused = asyncio.Event()
-        gateway.a.play([play.Send(play.ROLE), play.Until(refused), *play.answer("Paid.")[1:]])
+        may_end = asyncio.Event()
+        gateway.a.play([play.Send(play.ROLE), play.Until(may_end), *play.answer("Paid.")[1:]])
         callers = _callers(gateway, path, max_tokens=100)
         await _until_left(callers, 10)
-        refused.set()
+        may_end.set()
         answers = await asyncio.gather(*callers)
         assert sum(answer.done for answer in answers) == 10
         assert set(silent(answers)) <= {"over_budget", "insufficient_quota"}
@@ -112,11 +113,11 @@ async def test_a_budget_holds_for_all_instances_and_across_a_restart(nats_server
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_full_queue_says_so_early(nats_server: NatsServer, path: str) -> None:
     async with outside(nats_server, most=2) as gateway:
-        refused = asyncio.Event()
-        gateway.a.play([play.Send(play.ROLE), play.Until(refused), *play.answer("Done.")[1:]])
+        may_end = asyncio.Event()
+        gateway.a.play([play.Send(play.ROLE), play.Until(may_end), *play.answer("Done.")[1:]])
         callers = _callers(gateway, path, 10, tier="fast")
         await _until_left(callers, 4)
-        refused.set()
+        may_end.set()
         answers = await asyncio.gather(*callers)
         assert silent(answers) == ["overloaded"] * 6
         assert sum(answer.done for answer in answers) == 4

@@ -34,10 +34,13 @@ def lasting(seconds: float) -> Budget:
 
 
 class Row(NamedTuple):
-    """One fault. `strikes` is how often it strikes in a run; `stage` prepares what the mesh must be started with."""
+    """One fault. `strikes` is how often it strikes in a run; `stage` prepares what the mesh must be started with;
+    a strike that takes longer than `patience_s` has failed.
+    """
 
     name: str
     strike: Strike
     strikes: int
     within: Budget = SERVICE
     stage: Stage | None = None
+    patience_s: float = 240.0

@@ -81,7 +81,7 @@ ROWS = [
     ),
     Row("One node's disk full for 8 s", fill_disk, 3, NODE, own_disk),
 ]
-LONG_ROWS = [Row("PostgreSQL away for 600 s", partial(postgres_away, _LONG_S), 1)]
+LONG_ROWS = [Row("PostgreSQL away for 600 s", partial(postgres_away, _LONG_S), 1, patience_s=_LONG_S + 240)]
 
 
 async def in_the_midst(world: World, count: int, load: Load) -> None:

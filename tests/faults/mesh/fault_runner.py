@@ -37,8 +37,6 @@ from parley_testkit.mesh import RunningMesh
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 MODEL_CHECK = Path(__file__).parents[2] / "model"
-# The longest row lasts 600 s.
-_STRIKE_S = 900.0
 _DRAIN_S = 180.0
 
 
@@ -66,7 +64,7 @@ async def run(world: World, row: Row, seed: int, size: Size) -> Result:
             for _ in range(row.strikes):
                 await in_the_midst(world, between, load)
                 struck.append(now_ms())
-                async with asyncio.timeout(_STRIKE_S):
+                async with asyncio.timeout(row.patience_s):
                     await row.strike(world)
                     await world.well()
         except (AssertionError, OSError, TimeoutError, ParleyError) as error:

@@ -51,8 +51,7 @@ def test_a_line_tells_the_work_of_its_row_and_whether_it_was_in_time() -> None:
         ([1.0, 5.1], [2.0, 5.2], NODE, 2, True),
         ([11.0, 12.0, 12.0], [11.0, 12.0, 12.0], NODE, 3, False),
         ([1.0, 1.0], [2.0], SERVICE, 2, False),
-        ([1.0], [2.0], SERVICE, 2, True),
-        ([1.0], [2.0], SERVICE, 3, False),
+        ([1.0], [2.0], SERVICE, 2, False),
         ([], [], SERVICE, 0, False),
     ],
 )

@@ -26,6 +26,7 @@ def three_nodes() -> Iterator[RunningMesh]:
         yield mesh
 
 
+@pytest.mark.timeout(2400)
 async def test_nothing_is_lost_repeated_or_reordered_whoever_fails(three_nodes: RunningMesh) -> None:
     left = list(SCHEDULE)
 

@@ -104,7 +104,8 @@ class MemorySubscription:
     async def drain(self) -> None:
         self._client.forget(self)
         if self._task:
-            await self._task
+            # Not awaited itself: who gives up waiting must not end the delivery.
+            await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         while self._waiting:
