@@ -185,7 +185,7 @@ def test_what_is_slow_for_good_is_usual_before_long() -> None:
         for slot in held:
             slot.leave("ok", seconds)
         limits.append(limiter.limit)
-    assert min(limits) < 5 and limits[-1] == 10
+    assert min(limits) <= 5 and limits[-1] == 10
 
 
 def test_an_embedding_says_nothing_about_first_tokens() -> None:
