@@ -97,6 +97,12 @@ def test_chat_prints_words_on_stdout_and_the_thread_beside_them(mesh: RunningMes
     assert mesh.json("chat", "and for a card?", "--thread", thread)["threadId"] == thread
 
 
+def test_one_message_in_a_conversation_prints_the_answer_to_it_and_none_before(mesh: RunningMesh) -> None:
+    first = mesh.json("chat", "I was charged twice for my last order")
+    said = mesh.cli("chat", "--thread", first["threadId"], "thank you")
+    assert said.strip() and first["text"].splitlines()[0] not in said
+
+
 def test_a_message_that_is_refused_says_why(mesh: RunningMesh) -> None:
     done = mesh.run("chat", "x" * 9000)
     assert done.returncode == 1 and "bad_content" in done.stderr and not done.stdout

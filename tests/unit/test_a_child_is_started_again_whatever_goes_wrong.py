@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,19 +40,36 @@ def spawning(monkeypatch: pytest.MonkeyPatch) -> Spawning:
     return found
 
 
-def kept(folder: Path, gave_up: list[CommandError], changed: Callable[[], None] = lambda: None) -> Keeper:
+def kept(
+    folder: Path,
+    gave_up: list[CommandError],
+    changed: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Keeper:
     async def ready() -> str:
         return ""
 
     launch = Launch([sys.executable, "-c", "import time; time.sleep(600)"], dict(os.environ), folder / "log")
     child = Child("example-1", "example", 0, launch, ready)
-    return Keeper(child, Intensity(3, 60.0), changed, lambda _keeper, error: gave_up.append(error))
+    return Keeper(child, Intensity(3, 60.0), changed, lambda _keeper, error: gave_up.append(error), say)
 
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.02)
+
+
+async def test_it_is_said_when_and_how_it_fell(tmp_path: Path, spawning: Spawning) -> None:
+    said: list[str] = []
+    keeper = kept(tmp_path, [], say=said.append)
+    await keeper.start()
+    keeper.kill(9)
+    await until(lambda: bool(said))
+    await keeper.stop(5.0)
+    assert len(said) == 1 and re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ example-1 fell \(killed by signal 9\) and was started again\.", said[0]
+    )
 
 
 async def test_a_fork_that_fails_once_is_tried_again(tmp_path: Path, spawning: Spawning) -> None:

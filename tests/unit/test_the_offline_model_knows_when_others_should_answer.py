@@ -23,6 +23,8 @@ _TECHNICAL = 'Router: {"specialty": "technical", "confidence": 0.93}'
         "I need to chat with someone",
         "get me a supervisor",
         "transfer me to a representative",
+        "Is there a person?",
+        "is a person there?",
     ],
 )
 def test_who_asks_for_a_person_gets_one(text: str) -> None:

@@ -218,4 +218,4 @@ def _file(name: str) -> Response[bytes]:
     found = resources.files("parley_gateway").joinpath("page", name)
     if media is None or "/" in name or "\\" in name or not found.is_file():
         return Response(b"There is no such page.", status_code=404, media_type="text/plain", headers=PAGE_HEADERS)
-    return Response(found.read_bytes(), media_type=f"{media}; charset=utf-8", headers=PAGE_HEADERS)
+    return Response(found.read_bytes(), media_type=media, headers=PAGE_HEADERS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from parley_cli.client import Answer, Conversation, door
@@ -27,6 +29,8 @@ async def _run(args: argparse.Namespace) -> int:
     ):
         if args.message is None:
             return await _dialogue(conversation, args, shown)
+        if args.thread:
+            await _read_up(conversation, shown, args.timeout)
         await _say(conversation, args.message, args, shown)
     return 0
 
@@ -42,6 +46,16 @@ async def _dialogue(conversation: Conversation, args: argparse.Namespace, shown:
             print(f"parley: {error.message}", file=sys.stderr)
             code = error.exit_code
     return code
+
+
+async def _read_up(conversation: Conversation, shown: _Shown, timeout_s: float) -> None:
+    """Let pass what was said before: who says one thing wants the answer to that, not all that there ever was."""
+    with shown.muted():
+        try:
+            await conversation.caught_up(timeout_s)
+        except TimeoutError as error:
+            why = f" {conversation.trouble}." if conversation.trouble else ""
+            raise CommandError(f"The message could not be sent within {timeout_s:g} s.{why}") from error
 
 
 async def _say(conversation: Conversation, text: str, args: argparse.Namespace, shown: _Shown) -> None:
@@ -88,6 +102,14 @@ class _Shown:
         self._live = sys.stdout.isatty()
         self._texts: dict[str, str] = {}
         self._open_line = False
+
+    @contextlib.contextmanager
+    def muted(self) -> Iterator[None]:
+        quiet, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = quiet
 
     def see(self, ev: dict[str, Any]) -> None:
         if self._quiet:

@@ -46,7 +46,8 @@ class FellTooOftenError(CommandError):
 
 
 class Keeper:
-    """One child and its life. `changed` is called after each start and end, `gave_up` with the reason for no more.
+    """One child and its life. `changed` is called after each start and end, `gave_up` with the reason for no more, and
+    `say` with a line for whoever asks later when and how it fell.
 
     `given_up` is empty, or the sentence why the child is not started again by itself.
     """
@@ -57,6 +58,7 @@ class Keeper:
         intensity: Intensity,
         changed: Callable[[], None],
         gave_up: Callable[[Keeper, CommandError], None],
+        say: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.child = child
         self.restarts = 0
@@ -67,6 +69,7 @@ class Keeper:
         self._intensity = intensity
         self._changed = changed
         self._gave_up = gave_up
+        self._say = say
         self._was_ready = False
         self._task: asyncio.Task[None] | None = None
 
@@ -158,6 +161,8 @@ class Keeper:
                 continue
             self.restarts += 1
             self._tell()
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._say(f"{at} {self.child.name} fell ({how}) and was started again.")
             return True
         said = said_last(self.child.launch.log) or "it said nothing"
         self._gave_up(self, FellTooOftenError(self.child.name, how, said))

@@ -125,7 +125,7 @@ class Supervisor:
 
     def _keeper(self, child: Child) -> Keeper:
         intensity = Intensity(self._made.settings.restarts, self._made.settings.restart_window_s)
-        return Keeper(child, intensity, self._write, self._give_up)
+        return Keeper(child, intensity, self._write, self._give_up, self._report.say)
 
     def _give_up(self, keeper: Keeper, error: CommandError) -> None:
         if self._state.phase == "ready" and self._goes_on_without(keeper, error):

@@ -26,7 +26,8 @@ _GET = (
 )
 PERSON = re.compile(rf"\b(?:(?:{_TALK}|{_ROUTE})\s+{_WHICH}{_ANYONE}|{_GET}\s+{_WHICH}{_PEOPLE})\b")
 SHORT_PERSON = re.compile(
-    rf"\W*(?:please |an? |the |real |live )*{_PEOPLE}(?: please| now| needed| required)*\W*"
+    rf"\W*(?:is (?:there )?|are (?:there )?(?:any )?|please |an? |the |real |live )*{_PEOPLE}"
+    r"(?: there| here| available| please| now| needed| required)*\W*"
     r"|\W*(?:please )?(?:call|phone|ring|contact) me(?: back)?(?: please| now)*\W*|\W*(?:call ?back|escalate)\W*"
 )
 CALL_ME = re.compile(
