@@ -109,6 +109,12 @@ def _enter(limiter: Limiter) -> Slot:
     return slot
 
 
+def _fill(limiter: Limiter, first_token_s: float | None) -> None:
+    """As many calls as there may be, all with this time to the first token."""
+    for slot in [_enter(limiter) for _ in range(limiter.limit)]:
+        slot.leave("ok", first_token_s)
+
+
 async def test_tenants_take_turns() -> None:
     limiter = _limiter(1, length=8)
     slot = _enter(limiter)
@@ -172,18 +178,14 @@ def test_busy_shrinks_the_limit_once_a_second_and_success_grows_it() -> None:
 def test_a_local_engine_that_becomes_slow_gets_less() -> None:
     limiter = _limiter(10, hosted=False)
     for seconds in [0.1] * 50 + [2.0] * 5:
-        held = [_enter(limiter) for _ in range(limiter.limit)]
-        for slot in held:
-            slot.leave("ok", seconds)
+        _fill(limiter, seconds)
     assert limiter.limit < 10
 
 
 def test_what_is_slow_for_good_is_usual_before_long() -> None:
     limiter, limits = _limiter(10, hosted=False), []
     for seconds in [0.1] * 20 + [0.4] * 200:
-        held = [_enter(limiter) for _ in range(limiter.limit)]
-        for slot in held:
-            slot.leave("ok", seconds)
+        _fill(limiter, seconds)
         limits.append(limiter.limit)
     assert min(limits) <= 5 and limits[-1] == 10
 
@@ -191,12 +193,9 @@ def test_what_is_slow_for_good_is_usual_before_long() -> None:
 def test_an_embedding_says_nothing_about_first_tokens() -> None:
     limiter = _limiter(10, hosted=False)
     for seconds in [0.1] * 20 + [2.0] * 2:
-        held = [_enter(limiter) for _ in range(limiter.limit)]
-        for slot in held:
-            slot.leave("ok", seconds)
+        _fill(limiter, seconds)
     before = limiter.limit
-    for slot in [_enter(limiter) for _ in range(limiter.limit)]:
-        slot.leave("ok", None)
+    _fill(limiter, None)
     assert limiter.limit == before
 
 

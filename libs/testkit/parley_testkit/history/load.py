@@ -82,8 +82,8 @@ class Load:
 
     async def _converse(self, seat: int, through: Door, recorder: Recorder) -> None:
         """Talk, and stay for what is still to come: an impatient customer goes on before the answer is there."""
-        for turn in count():
-            seed = f"{self._seed}/{seat}/{turn}"
+        for visit in count():
+            seed = f"{self._seed}/{seat}/{visit}"
             thought = Thought(Random(f"{seed}/thought"), self._think_s)
             customer = Customer(through, recorder, script(self._turns, Random(seed)), self._answer_s, thought)
             self._customers.append(customer)
