@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 from places import Place, durable, until, worker
 
 from parley_mesh.bus import Write
+from parley_mesh.commits import Commits
 from parley_proto import subjects
 from parley_proto.errors import ConflictError
 
@@ -64,3 +66,21 @@ async def test_a_refused_batch_schedules_nothing(where: Place, cid: str) -> None
     await where.pass_time(2.2)
     assert await where.bus.last(subjects.conv(cid)) is None
     assert await where.bus.last(subjects.due(cid)) is None
+
+
+async def test_each_of_many_batches_is_told_its_own_place_among_others(where: Place, cid: str) -> None:
+    """Groups of them, with all that a transition may hold, while others write to the stream as well."""
+    commits, names = Commits(where.bus), [f"{cid}-{number}" for number in range(30)]
+
+    async def talk(name: str) -> None:
+        revision = 0
+        for _ in range(4):
+            kept = Write(subjects.checkpoint(name), b"state", {"Nats-Rollup": "sub", "Nats-TTL": "never"}, revision)
+            revision = await commits.commit([Write(subjects.out(name), b"word"), later(where, name, "due", 60), kept])
+            stored = await where.bus.last(subjects.checkpoint(name))
+            assert stored is not None and stored.seq == revision
+            await where.bus.append(subjects.conv(name), b"from somebody else")
+
+    await asyncio.gather(*map(talk, names))
+    with pytest.raises(ConflictError):
+        await commits.commit([Write(subjects.checkpoint(names[0]), b"zombie", {"Nats-Rollup": "sub"}, 1)])

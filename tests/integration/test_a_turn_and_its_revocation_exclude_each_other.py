@@ -52,7 +52,7 @@ class World:
 
     def __init__(self, bus: NatsBus) -> None:
         self.bus = bus
-        self.log = Log(bus, SHARDS, 20)
+        self.log = Log(bus, SHARDS)
         self.ledger = Ledger(bus)
         self.seq = 1
         self.turn: AssignTurn

@@ -77,7 +77,7 @@ class Talk:
         self.summaries = Summaries(settings, bus, Model(bus, settings.summary_patience_s), subjects.SHARDS)
         self.owner = Conversations(
             settings,
-            Log(bus, subjects.SHARDS, settings.open_batches),
+            Log(bus, subjects.SHARDS),
             Memory(1 << 20, subjects.SHARDS),
             Intents(bus, cast(Heads, Sure()), 1.0, 1.0),
             cast(Directory, known),

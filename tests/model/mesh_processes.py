@@ -53,7 +53,7 @@ class Owner:
         self.wire = wire
         settings = ConversationSettings(turn_timeout_s=turn_timeout_s)
         bus, known = bus_on(wire), cast(Any, Known())
-        store, memory = Log(bus, SHARDS, settings.open_batches), Memory(MEMORY, SHARDS)
+        store, memory = Log(bus, SHARDS), Memory(MEMORY, SHARDS)
         intents = Breakable(bus, known, settings.route_timeout_s, settings.reroute_timeout_s)
         keeper = Conversations(settings, store, memory, intents, known, known)
         beat, timeout = settings.heartbeat_s, settings.peer_timeout_s

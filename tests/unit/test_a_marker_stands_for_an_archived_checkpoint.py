@@ -47,7 +47,7 @@ async def retired(answer: Answer | None) -> MemoryBus:
 
 async def test_a_load_brings_it_back_and_the_next_commit_is_fenced_by_the_marker() -> None:
     bus = await retired(archive())
-    log = Log(bus, subjects.SHARDS, 5)
+    log = Log(bus, subjects.SHARDS)
     hot = await log.load(CONVERSATION)
     marker = await bus.last(subjects.checkpoint(CONVERSATION))
     assert marker and (hot.state, hot.revision, hot.last_in_seq) == (STATE, marker.seq, STATE.last_in_seq)
@@ -62,7 +62,7 @@ async def test_a_load_brings_it_back_and_the_next_commit_is_fenced_by_the_marker
 async def test_without_that_very_checkpoint_a_load_is_to_be_tried_again(answer: Answer | None) -> None:
     bus = await retired(answer)
     with pytest.raises(TransientError) as waits:
-        await Log(bus, subjects.SHARDS, 5).load(CONVERSATION)
+        await Log(bus, subjects.SHARDS).load(CONVERSATION)
     # An ambiguous outcome would be looked up again at once, five times.
     assert type(waits.value) is TransientError and CONVERSATION in waits.value.message
 

@@ -60,7 +60,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.bus = Refusing()
-        known, store = cast(Any, Known()), Log(self.bus, subjects.SHARDS, 5)
+        known, store = cast(Any, Known()), Log(self.bus, subjects.SHARDS)
         memory = Memory(1 << 20, subjects.SHARDS)
         self.keeper = Conversations(Settings(), store, memory, cast(Intents, known), known, known)
         self.settled: list[int] = []
@@ -124,7 +124,7 @@ async def test_a_new_owner_that_meets_it_in_the_backlog_loses_nothing_behind_it(
     assert [one.text for one in owner.shown() if one.role == "customer"] == ["hello", POISON, "my invoice"]
     failed = [one.answers for one in owner.shown() if one.kind == "failed"]
     assert failed == [["m-2"]]
-    hot = await Log(owner.bus, subjects.SHARDS, 5).load(CONVERSATION)
+    hot = await Log(owner.bus, subjects.SHARDS).load(CONVERSATION)
     assert hot.last_in_seq == behind and hot.state and hot.state.turn
     waiting = [*hot.state.turn.messages, *hot.state.queue]
     assert [line.text for line in waiting] == ["hello", "my invoice"]

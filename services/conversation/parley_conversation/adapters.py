@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import time
@@ -15,6 +14,7 @@ from parley_conversation.deeds import Deeds, deeds_of
 from parley_conversation.transition import Transition
 from parley_mesh.archive import recall
 from parley_mesh.bus import Bus, Write
+from parley_mesh.commits import Commits
 from parley_mesh.patience import patient
 from parley_mesh.telemetry import inject, log
 from parley_proto import subjects
@@ -77,14 +77,10 @@ class Intents:
 class Log:
     """Conversations on the log: checkpoints read from the leader, transitions written as one batch."""
 
-    def __init__(self, bus: Bus, shards: int, open_batches: int) -> None:
+    def __init__(self, bus: Bus, shards: int) -> None:
         self._bus = bus
         self._shards = shards
-        # The server takes 50 open batches a stream, from all instances together (nats.md).
-        self._slots = asyncio.Semaphore(open_batches)
-        # With two or more, a turn that is done never waits behind those that would only begin: an overload delays the
-        # beginnings, where the gateway sees it and takes less.
-        self._beginnings = asyncio.Semaphore(max(1, open_batches // 2))
+        self._commits = Commits(bus)
 
     async def load(self, conversation: str) -> Hot:
         """The conversation as it stands; TransientError while its checkpoint is only in the archive, and that is away.
@@ -126,9 +122,7 @@ class Log:
 
     async def commit(self, hot: Hot, transition: Transition) -> Hot:
         """All of the transition or nothing; ConflictError when somebody else has written since `hot`."""
-        batch = self._batch(transition, hot.revision)
-        async with self._beginnings if _begins(hot, transition) else contextlib.nullcontext(), self._slots:
-            revision = await self._bus.commit(batch)
+        revision = await self._commits.commit(self._batch(transition, hot.revision))
         await self._stop_models(transition)
         return Hot(transition.state, revision, transition.state.last_in_seq)
 
@@ -161,11 +155,6 @@ class Log:
             Write(subjects.turn(turn.specialty, subjects.TRACK, lane), encode(turn), inject()),
             Write(subjects.due(turn.conversation), encode(due), when),
         ]
-
-
-def _begins(hot: Hot, transition: Transition) -> bool:
-    """Whether a turn is opened where none was, not one handed on or ended."""
-    return transition.assign is not None and not (hot.state and hot.state.turn)
 
 
 def _journaled(conversation: str, step: Step, revokes: int | None) -> Write:

@@ -27,7 +27,7 @@ async def build(settings: Settings, mesh: Mesh) -> Service:
     shards = mesh.settings.shards
     directory, board = Directory(mesh.client), NoticeBoard(mesh.client)
     memory = Memory(settings.memory_budget_mb * MEBIBYTE, shards, settings.memory_idle_s)
-    store = Log(mesh.bus, shards, settings.open_batches)
+    store = Log(mesh.bus, shards)
     router = Router.load(Path(settings.router) if settings.router else None)
     intents = Intents(mesh.bus, router, settings.route_timeout_s, settings.reroute_timeout_s)
     summaries = Summaries(settings, mesh.bus, Model(mesh.bus, settings.summary_patience_s), shards)

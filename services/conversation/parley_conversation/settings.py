@@ -20,7 +20,6 @@ class Settings(msgspec.Struct, frozen=True):
     max_handoffs: int = 3
     memory_budget_mb: int = 256
     memory_idle_s: float = 600.0
-    open_batches: int = 20
     router: str = ""
     route_timeout_s: float = 5.0
     reroute_timeout_s: float = 0.5

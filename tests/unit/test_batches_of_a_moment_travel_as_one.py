@@ -1,0 +1,132 @@
+"""Group commit: one batch under way, all that comes meanwhile in the next, and each told of its own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from parley_mesh.bus import Write
+from parley_mesh.commits import Commits
+from parley_mesh.memory import MemoryBus
+from parley_proto import subjects
+from parley_proto.errors import AmbiguousCommitError, ConflictError, ParleyError, StreamFullError, TransientError
+from parley_testkit.bench import until
+
+
+class SlowBus(MemoryBus):
+    """Stores a batch when it may, and `failing` answers in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[list[str]] = []
+        self.failing: dict[int, Exception] = {}
+        self.free = asyncio.Event()
+
+    async def commit(self, batch: list[Write]) -> int:
+        self.sent.append([write.subject[-1] for write in batch])
+        number = len(self.sent)
+        await self.free.wait()
+        if number in self.failing:
+            raise self.failing[number]
+        return await super().commit(batch)
+
+
+def named(letter: str) -> str:
+    return f"conversation-{letter * 4}"
+
+
+def of(letter: str, expect: int = 0, shown: int = 1) -> list[Write]:
+    conversation = named(letter)
+    checkpoint = Write(subjects.checkpoint(conversation), b"state", {"Nats-Rollup": "sub"}, expect)
+    return [*(Write(subjects.out(conversation), b"word") for _ in range(shown)), checkpoint]
+
+
+async def started(commits: Commits, bus: SlowBus, *batches: list[Write]) -> list[asyncio.Task[int]]:
+    """The first of them under way, the others waiting behind it."""
+    tasks = [asyncio.create_task(commits.commit(batch)) for batch in batches[:1]]
+    await until(lambda: len(bus.sent) == 1, 10)
+    tasks += [asyncio.create_task(commits.commit(batch)) for batch in batches[1:]]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_comes_while_one_is_under_way_is_the_next_group() -> None:
+    bus = SlowBus()
+    tasks = await started(Commits(bus), bus, of("a"), of("b"), of("c", shown=3), of("d"))
+    bus.free.set()
+    told = await asyncio.gather(*tasks)
+    assert bus.sent == [["a", "a"], ["b", "b", "c", "c", "c", "c", "d", "d"]]
+    for letter, seq in zip("abcd", told, strict=True):
+        stored = await bus.last(subjects.checkpoint(named(letter)))
+        assert stored and stored.seq == seq
+
+
+async def test_a_refusal_is_of_the_one_that_it_belongs_to() -> None:
+    bus = SlowBus()
+    tasks = await started(Commits(bus), bus, of("a"), of("b"), of("c", expect=99), of("d"))
+    bus.free.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(told[2], ConflictError)
+    assert await bus.last(subjects.checkpoint(named("c"))) is None and await bus.last(subjects.out(named("c"))) is None
+    for number, conversation in ((0, named("a")), (1, named("b")), (3, named("d"))):
+        stored = await bus.last(subjects.checkpoint(conversation))
+        assert stored and stored.seq == told[number]
+        first = await bus.next(subjects.out(conversation), 0)
+        assert first and await bus.next(subjects.out(conversation), first.seq) is None, "stored twice"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AmbiguousCommitError("No answer.", code="timeout"),
+        TransientError("Nobody answers.", code="no_responders"),
+        TransientError("The connection is gone.", code="nats"),
+    ],
+)
+async def test_without_an_answer_all_are_told_and_nothing_is_tried_again(error: ParleyError) -> None:
+    bus = SlowBus()
+    bus.failing[2] = error
+    commits = Commits(bus)
+    tasks = await started(commits, bus, of("a"), of("b"), of("c"))
+    bus.free.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert told[1:] == [error, error] and len(bus.sent) == 2
+    assert await commits.commit(of("b")), "it goes on afterwards"
+
+
+@pytest.mark.parametrize("error", [StreamFullError("Full."), TransientError("No.", code="log_refused"), ValueError()])
+async def test_after_any_refusal_each_is_asked_for_alone(error: Exception) -> None:
+    bus = SlowBus()
+    bus.failing = {2: error, 4: error}
+    tasks = await started(Commits(bus), bus, of("a"), of("b"), of("c"), of("d"))
+    bus.free.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert bus.sent[2:] == [["b", "b"], ["c", "c"], ["d", "d"]]
+    assert told[2] is error and [type(one) for one in (told[0], told[1], told[3])] == [int, int, int]
+
+
+async def test_a_group_is_no_larger_than_the_server_takes() -> None:
+    bus = SlowBus()
+    tasks = await started(Commits(bus, most_writes=5), bus, of("a"), of("b"), of("c"), of("d"), of("e", shown=9))
+    bus.free.set()
+    await asyncio.gather(*tasks)
+    assert [sorted(set(group)) for group in bus.sent] == [["a"], ["b", "c"], ["d"], ["e"]]
+
+
+async def test_who_has_gone_before_their_turn_is_not_stored() -> None:
+    bus = SlowBus()
+    first, gone, last = await started(Commits(bus), bus, of("a"), of("b"), of("c"))
+    gone.cancel()
+    bus.free.set()
+    await asyncio.gather(first, last)
+    assert bus.sent == [["a", "a"], ["c", "c"]]
+
+
+async def test_who_goes_while_it_is_stored_keeps_nobody_waiting() -> None:
+    bus = SlowBus()
+    first, other = await started(Commits(bus), bus, of("a"), of("b"))
+    first.cancel()
+    bus.free.set()
+    assert await other
+    assert await bus.last(subjects.checkpoint(named("a"))) is not None
