@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 
@@ -18,7 +17,6 @@ FILES = 16_384
 def main() -> None:
     _listen_where_asked()
     _allow_many_files()
-    _collect_seldom()
     run("gateway", Settings, build)
 
 
@@ -40,16 +38,6 @@ def _allow_many_files() -> None:
     wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _collect_seldom() -> None:
-    """Look for garbage less often than Python does by itself.
-
-    Looking through thousands of connections that live long was a third of what it cost to let 5,000 of them in again
-    (loadtest/reconnect.py).
-    """
-    gc.freeze()
-    gc.set_threshold(5_000, 10, 10)
 
 
 if __name__ == "__main__":
