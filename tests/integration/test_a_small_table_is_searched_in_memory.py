@@ -34,7 +34,14 @@ async def looked_up(store: LanceStore, scope: Scope, vector: bytes, words: str) 
 
 
 def comparable(hits: Sequence[Hit]) -> list[tuple[str, float, float, float]]:
-    found = [(hit.document, round(hit.cosine, 4), round(hit.heading, 3), round(hit.bm25, 4)) for hit in hits]
+    """Without names and meaning for those that only share the last place: which of many equals get it is chance."""
+    last = min((hit.bm25 for hit in hits if hit.bm25), default=0.0)
+    found = [
+        ("equal", 0.0, 0.0, round(hit.bm25, 4))
+        if hit.bm25 and hit.bm25 < last * 1.0001
+        else (hit.document, round(hit.cosine, 4), round(hit.heading, 3), round(hit.bm25, 4))
+        for hit in hits
+    ]
     return sorted(found)
 
 
@@ -58,6 +65,8 @@ async def stores(tmp_path: Path) -> AsyncIterator[tuple[LanceStore, LanceStore]]
 
 async def test_it_finds_what_the_table_finds_for_everyone(stores: tuple[LanceStore, LanceStore]) -> None:
     first, second = stores
+    # Before it is indexed, a word weighs what it weighs among the windows that may be seen.
+    await first.tend()
     await in_memory(first)
     assert (first.in_memory, second.in_memory) == (200, 0)
     seen = 0
@@ -78,7 +87,8 @@ async def test_what_is_written_and_removed_is_seen_at_once(stores: tuple[LanceSt
     hits = await looked_up(first, scope, new.vector, "umbrella")
     assert [hit.passage for hit in hits if hit.cosine > 0.99] == ["umbrella"] * 2
     assert (await in_memory(first)).version > before.version
-    assert comparable(await looked_up(first, scope, new.vector, "umbrella")) == comparable(hits)
+    again = await looked_up(first, scope, new.vector, "umbrella")
+    assert [hit.document for hit in again] == [hit.document for hit in hits]
     await first.replace("default", {"d6": 0}, [])
     assert not [hit for hit in await looked_up(first, scope, new.vector, "umbrella") if hit.passage == "umbrella"]
 

@@ -25,8 +25,8 @@ from parley_rag.domain import Hit
 from parley_rag.filters import beyond, visible
 from parley_rag.parts import PART
 from parley_rag.requests import Scope
-from parley_rag.resident import Resident
-from parley_rag.schema import HEADING, KEY, LOOKED_UP, SHOWN, model_of, schema_for, to_arrow, vectors_to_numpy
+from parley_rag.resident import Resident, Windows
+from parley_rag.schema import HEADING, KEY, LOOKED_UP, ROW_ID, SHOWN, model_of, schema_for, to_arrow, vectors_to_numpy
 from parley_rag.snapshots.restoring import undo_half
 
 TABLE = "knowledge"
@@ -39,6 +39,8 @@ _ALL_PARTITIONS = 64
 _EXPLORED = 4
 _REFINED = 2
 _CONSTRUCTION = 150
+# Of a table in memory this many times as many are looked through by full text as are wanted.
+_LOOKED_THROUGH = 20
 # A condition is as deep as it names documents, and DataFusion goes down it on one stack: 900 end the process.
 _CUT_AT_ONCE = 100
 _CONFLICT = "commit conflict"
@@ -146,14 +148,35 @@ class LanceStore:
     async def by_text(self, query: str, vector: bytes, scope: Scope, limit: int) -> list[Hit]:
         meant = np.frombuffer(vector, np.float32)
         async with self.table() as table:
+            windows = await self._resident.windows(table)
+            if windows and (hits := await self._worded(table, windows, query, meant, scope, limit)) is not None:
+                return hits
             search = table.query().nearest_to_text(query, columns="indexed").where(visible(scope)).limit(limit)
-            if windows := await self._resident.windows(table):
-                found = await search.select([KEY, "_score"]).to_arrow()
-                # A key outlives its text: what was public only now must not be shown as it was before.
-                if await table.version() == windows.version:
-                    return windows.hits(found[KEY].to_pylist(), meant, found["_score"].to_numpy())
             found = await search.select([*SHOWN, HEADING, "vector", "_score"]).to_arrow()
         return _hits(found, meant, vectors_to_numpy(found["vector"]) @ meant, found["_score"].to_numpy())
+
+    async def _worded(
+        self,
+        table: AsyncTable,
+        windows: Windows,
+        query: str,
+        meant: npt.NDArray[np.float32],
+        scope: Scope,
+        limit: int,
+    ) -> list[Hit] | None:
+        """The best for everyone, of which those stay that `scope` may see: a condition costs more than the search.
+
+        None where those may be too few, or the table has gone on: then it has to be asked with the condition.
+        """
+        places = await self._resident.visible(table, windows, scope)
+        if places is None:
+            return None
+        best = table.query().nearest_to_text(query, columns="indexed").limit(_LOOKED_THROUGH * limit)
+        found = await best.select(["_score"]).with_row_id().to_arrow()
+        if await table.version() != windows.version:
+            return None
+        hits = windows.worded(found[ROW_ID].to_pylist(), found["_score"].to_numpy(), places, meant)
+        return hits[:limit] if len(hits) >= limit or found.num_rows < _LOOKED_THROUGH * limit else None
 
     async def tend(self) -> None:
         async with self.table() as table:

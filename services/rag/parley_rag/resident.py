@@ -18,7 +18,7 @@ from parley_mesh.telemetry import log
 from parley_rag.domain import Hit
 from parley_rag.filters import visible
 from parley_rag.requests import Scope
-from parley_rag.schema import HEADING, KEY, SHOWN, vectors_to_numpy
+from parley_rag.schema import HEADING, KEY, ROW_ID, SHOWN, vectors_to_numpy
 
 Numbers = npt.NDArray[Any]
 
@@ -28,14 +28,17 @@ _PAUSES = 4
 
 
 class Windows:
-    """All windows of one version of the table, and which of them each scope may see."""
+    """All windows of one version of the table, and which of them each scope may see.
+
+    Another version may give the same row id to another window.
+    """
 
     def __init__(self, version: int, found: pa.Table) -> None:
         self.version = version
         self._vectors = vectors_to_numpy(found["vector"])
         self._headings = vectors_to_numpy(found[HEADING])
         self._rows = found.select(SHOWN).to_pylist()
-        self._places = {key: place for place, key in enumerate(found[KEY].to_pylist())}
+        self._places = {number: place for place, number in enumerate(found[ROW_ID].to_pylist())}
         self._visible: OrderedDict[Scope, Numbers] = OrderedDict()
 
     @property
@@ -48,8 +51,8 @@ class Windows:
             self._visible.move_to_end(scope)
         return self._visible.get(scope)
 
-    def show(self, scope: Scope, keys: Sequence[str]) -> Numbers:
-        places = self._visible[scope] = self._at(keys)
+    def show(self, scope: Scope, row_ids: Sequence[int]) -> Numbers:
+        places = self._visible[scope] = self._at(row_ids)
         if len(self._visible) > _SCOPES:
             self._visible.popitem(last=False)
         return places
@@ -60,12 +63,16 @@ class Windows:
         best = np.argsort(-cosines, kind="stable")[:limit]
         return self._hits(places[best], vector, np.zeros(len(best)))
 
-    def hits(self, keys: Sequence[str], vector: Numbers, scores: Numbers) -> list[Hit]:
-        """The windows that full text found in this version."""
-        return self._hits(self._at(keys), vector, scores)
+    def worded(self, row_ids: Sequence[int], scores: Numbers, places: Numbers, vector: Numbers) -> list[Hit]:
+        """Those of `row_ids` that are among `places`, in their order; `scores` are what full text gave them."""
+        shown = np.zeros(self.count, bool)
+        shown[places] = True
+        found = self._at(row_ids)
+        kept = shown[found]
+        return self._hits(found[kept], vector, scores[kept])
 
-    def _at(self, keys: Sequence[str]) -> Numbers:
-        return np.array([self._places[key] for key in keys], np.intp)
+    def _at(self, row_ids: Sequence[int]) -> Numbers:
+        return np.array([self._places[number] for number in row_ids], np.intp)
 
     def _hits(self, places: Numbers, vector: Numbers, scores: Numbers) -> list[Hit]:
         cosines, headings = self._vectors[places] @ vector, self._headings[places] @ vector
@@ -103,9 +110,9 @@ class Resident:
         """What `scope` may see of `windows`, by the table's own word; None where it has gone on meanwhile."""
         places = windows.visible(scope)
         if places is None:
-            seen = await table.query().where(visible(scope)).select([KEY]).to_arrow()
+            seen = await table.query().where(visible(scope)).select([KEY]).with_row_id().to_arrow()
             if await table.version() == windows.version:
-                places = windows.show(scope, seen[KEY].to_pylist())
+                places = windows.show(scope, seen[ROW_ID].to_pylist())
         return places
 
     def forget(self) -> None:
@@ -137,7 +144,7 @@ class Resident:
             if await table.count_rows() > self._most:
                 self._too_large = version
                 return
-            found = await table.query().select([KEY, *SHOWN, HEADING, "vector"]).to_arrow()
+            found = await table.query().select([*SHOWN, HEADING, "vector"]).with_row_id().to_arrow()
             windows = await asyncio.to_thread(Windows, version, found)
             if await table.version() == version:
                 self._windows = windows

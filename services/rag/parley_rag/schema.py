@@ -14,6 +14,8 @@ from parley_rag.requests import days
 
 MODEL = b"parley.model"
 KEY = "key"
+# LanceDB's own, within one version of the table.
+ROW_ID = "_rowid"
 HEADING = "heading"
 # What a search filters by, and what an ingestion looks rows up by. Not the key: a merge that goes by an index does
 # not carry the keys that it inserts (lance issue 8949), so that two writers at once would double a row.
