@@ -33,6 +33,8 @@ def main() -> None:
     for one in rows.runs():
         folder = OUT / ("quick" if asked.quick else "full") / one.name
         if not wanted or any(one.name.split("-")[0] == name or one.name == name for name in wanted):
+            if one.times and "saturation" not in done:
+                sys.exit(f"The pace of {one.name} follows from the one at saturation: add saturation to --rows.")
             _run(one, rows.arguments(one, done, quick=asked.quick) + asked.more.split(), folder)
         if (folder / "latest.json").is_file():
             done[one.name] = msgspec.json.decode((folder / "latest.json").read_bytes())
