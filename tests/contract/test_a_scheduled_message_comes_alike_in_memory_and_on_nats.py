@@ -82,5 +82,20 @@ async def test_each_of_many_batches_is_told_its_own_place_among_others(where: Pl
             await where.bus.append(subjects.conv(name), b"from somebody else")
 
     await asyncio.gather(*map(talk, names))
-    with pytest.raises(ConflictError):
-        await commits.commit([Write(subjects.checkpoint(names[0]), b"zombie", {"Nats-Rollup": "sub"}, 1)])
+
+    def after(name: str, revision: int) -> list[Write]:
+        kept = Write(subjects.checkpoint(name), b"state", {"Nats-Rollup": "sub"}, revision)
+        return [Write(subjects.out(name), b"last word"), kept]
+
+    # One of a group is stale: nothing of it is stored, and all of the others.
+    current = {name: stored.seq for name in names if (stored := await where.bus.last(subjects.checkpoint(name)))}
+    asked = [commits.commit(after(name, 1 if name == names[7] else current[name])) for name in names]
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    for name, seq in zip(names, told, strict=True):
+        stored = await where.bus.last(subjects.checkpoint(name))
+        said = await where.bus.last(subjects.out(name))
+        assert stored is not None and said is not None
+        if name == names[7]:
+            assert isinstance(seq, ConflictError) and (stored.seq, said.data) == (current[name], b"word")
+        else:
+            assert (stored.seq, said.data) == (seq, b"last word")

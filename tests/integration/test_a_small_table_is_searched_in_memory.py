@@ -13,6 +13,7 @@ from lancedb.table import AsyncTable
 from table_windows import DIMENSIONS, RANDOM, WORDS, row, unit, written
 
 from parley_proto.errors import TransientError
+from parley_rag.adapters import Row
 from parley_rag.domain import Hit
 from parley_rag.lance import LanceStore
 from parley_rag.requests import Scope
@@ -29,20 +30,34 @@ SCOPES = [
 ]
 
 
-async def looked_up(store: LanceStore, scope: Scope, vector: bytes, words: str) -> list[Hit]:
-    return [*await store.by_vector(vector, scope, 20), *await store.by_text(words, vector, scope, 20)]
+ROWS = [row(n, ("default", "other")[n % 7 == 0]) for n in range(200)]
 
 
-def comparable(hits: Sequence[Hit]) -> list[tuple[str, float, float, float]]:
-    """Without names and meaning for those that only share the last place: which of many equals get it is chance."""
-    last = min((hit.bm25 for hit in hits if hit.bm25), default=0.0)
+async def looked_up(store: LanceStore, scope: Scope, vector: bytes, words: str, limit: int = 20) -> list[Hit]:
+    return [*await store.by_vector(vector, scope, limit), *await store.by_text(words, vector, scope, limit)]
+
+
+def comparable(hits: Sequence[Hit], limit: int = 20) -> list[tuple[str, float, float, float]]:
+    """Of more than there is room for, those that share the last place are nameless: which of them get it is chance."""
+    scores = [hit.bm25 for hit in hits if hit.bm25]
+    last = min(scores) * 1.0001 if len(scores) == limit else 0.0
     found = [
         ("equal", 0.0, 0.0, round(hit.bm25, 4))
-        if hit.bm25 and hit.bm25 < last * 1.0001
+        if 0.0 < hit.bm25 <= last
         else (hit.document, round(hit.cosine, 4), round(hit.heading, 3), round(hit.bm25, 4))
         for hit in hits
     ]
     return sorted(found)
+
+
+def may_see(scope: Scope, one: Row) -> bool:
+    language = dict(scope.equal).get("language", "")
+    return (
+        one.tenant == scope.tenant
+        and one.document.access in scope.groups
+        and (not scope.specialties or one.document.specialty in scope.specialties)
+        and one.document.language.startswith(language)
+    )
 
 
 async def in_memory(store: LanceStore) -> Windows:
@@ -57,7 +72,7 @@ async def stores(tmp_path: Path) -> AsyncIterator[tuple[LanceStore, LanceStore]]
     """Two instances on one table: the first keeps it in memory."""
     first, second = LanceStore(tmp_path, "paper", DIMENSIONS, resident=500), LanceStore(tmp_path, "paper", DIMENSIONS)
     await first.create()
-    await written(first, [row(n, ("default", "other")[n % 7 == 0]) for n in range(200)])
+    await written(first, ROWS)
     yield first, second
     await first.close()
     await second.close()
@@ -70,10 +85,12 @@ async def test_it_finds_what_the_table_finds_for_everyone(stores: tuple[LanceSto
     await in_memory(first)
     assert (first.in_memory, second.in_memory) == (200, 0)
     seen = 0
-    for scope in [*SCOPES, *SCOPES]:
+    # With room for two only forty are looked through: not all of those that few may see are among them.
+    for scope, limit in product([*SCOPES, *SCOPES], (20, 2)):
         vector, words = unit(), str(RANDOM.choice(WORDS))
-        hits = await looked_up(first, scope, vector, words)
-        assert comparable(hits) == comparable(await looked_up(second, scope, vector, words))
+        hits = await looked_up(first, scope, vector, words, limit)
+        assert comparable(hits, limit) == comparable(await looked_up(second, scope, vector, words, limit), limit)
+        assert {hit.document for hit in hits} <= {one.document.document_id for one in ROWS if may_see(scope, one)}
         seen += len(hits)
     assert seen > 500
 
@@ -142,6 +159,8 @@ async def test_what_became_public_is_not_shown_as_it_was_before(
     first, _second = stores
     await written(first, [row(5, text="secret lantern", access="staff")])
     before = await in_memory(first)
+    public = Scope("default", ("public",), 20_000)
+    assert not await first.by_text("lantern", unit(), public, 5), "and what may be seen is known from now on"
 
     async def and_then_written(_resident: Resident, _table: AsyncTable) -> Windows:
         monkeypatch.undo()
@@ -149,7 +168,6 @@ async def test_what_became_public_is_not_shown_as_it_was_before(
         return before
 
     monkeypatch.setattr(Resident, "windows", and_then_written)
-    public = Scope("default", ("public",), 20_000)
     assert [hit.passage for hit in await first.by_text("lantern", unit(), public, 5)] == ["public lantern"]
 
 

@@ -155,3 +155,27 @@ async def test_a_gateway_that_takes_connections_and_welcomes_nobody_is_tried_ane
     monkeypatch.setattr(Hub, "join", stuck)
     async with gateway(server, Settings(expects="")) as house, page_of(house, browser_path):
         assert len(tries) >= 2
+
+
+async def test_a_message_that_is_too_long_is_said_to_be_and_stays_whole(server: NatsServer, browser_path: str) -> None:
+    """Counted in bytes, as the gateway does: an umlaut has two."""
+    hint, button = "document.getElementById('hint')", "document.getElementById('send')"
+
+    async def write(page: Browser, letters: int) -> None:
+        filled = f"Object.assign(document.getElementById('words'), {{value: 'ü'.repeat({letters})}})"
+        await page.js(f"{filled}.dispatchEvent(new Event('input'))")
+        await page.js("document.getElementById('words').focus()")
+
+    async with gateway(server, Settings(expects="")) as house, page_of(house, browser_path) as page:
+        usual = await page.js(f"{hint}.textContent")
+        await write(page, 4_001)
+        assert await page.js(f"{button}.disabled")
+        assert await page.js(f"{hint}.textContent") == "Too long to send: shorten it by about 2 letters"
+        await page.press("Enter")
+        assert await page.js("document.getElementById('words').value.length") == 4_001
+        await write(page, 4_000)
+        assert not await page.js(f"{button}.disabled")
+        assert await page.js(f"{hint}.textContent") == usual
+        await page.press("Enter")
+        await page.until("document.getElementById('words').value === ''")
+        assert await texts(house.owner(await thread_of(page)), 1) == ["ü" * 4_000]

@@ -136,3 +136,5 @@ def test_a_broadcast_is_sent_with_its_severity(mesh: RunningMesh, severity: str)
     assert done.returncode == 0 and "Sent as notice-" in done.stderr
     assert mesh.run("broadcast", " ").returncode == 1
     assert mesh.run("broadcast", "x", "--topic", "a.b").returncode == 2
+    refused = mesh.run("broadcast", "x", "--ttl", "0")
+    assert refused.returncode == 2 and "'0' is no number of seconds from 1 to 31536000" in refused.stderr

@@ -76,42 +76,105 @@ async def test_a_refusal_is_of_the_one_that_it_belongs_to() -> None:
         assert first and await bus.next(subjects.out(conversation), first.seq) is None, "stored twice"
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        AmbiguousCommitError("No answer.", code="timeout"),
-        TransientError("Nobody answers.", code="no_responders"),
-        TransientError("The connection is gone.", code="nats"),
-    ],
-)
-async def test_without_an_answer_all_are_told_and_nothing_is_tried_again(error: ParleyError) -> None:
+async def test_after_a_refusal_halves_are_tried_until_the_one_is_alone() -> None:
+    bus = SlowBus()
+    letters = "abcdefghi"
+    batches = [of(letter, expect=99 if letter == "f" else 0) for letter in letters]
+    tasks = await started(Commits(bus), bus, *batches)
+    bus.free.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [letter for letter, one in zip(letters, told, strict=True) if isinstance(one, ConflictError)] == ["f"]
+    groups = ["".join(dict.fromkeys(group)) for group in bus.sent]
+    assert groups == ["a", "bcdefghi", "bcde", "fghi", "fg", "f", "g", "hi"]
+
+
+UNANSWERED = [
+    AmbiguousCommitError("No answer.", code="timeout"),
+    TransientError("Nobody answers.", code="no_responders"),
+    TransientError("The connection is gone.", code="nats"),
+]
+
+
+@pytest.mark.parametrize("error", UNANSWERED)
+async def test_without_an_answer_all_are_told_and_go_alone_the_next_time(error: ParleyError) -> None:
     bus = SlowBus()
     bus.failing[2] = error
     commits = Commits(bus)
     tasks = await started(commits, bus, of("a"), of("b"), of("c"))
     bus.free.set()
     told = await asyncio.gather(*tasks, return_exceptions=True)
-    assert told[1:] == [error, error] and len(bus.sent) == 2
-    assert await commits.commit(of("b")), "it goes on afterwards"
+    for one in told[1:]:
+        assert type(one) is type(error) and (one.message, one.code) == (error.message, error.code)
+    assert told[1] is not told[2], "each raises its own"
+    assert len(bus.sent) == 2
+    await asyncio.gather(*(commits.commit(of(letter)) for letter in "bcde"))
+    assert sorted("".join(group) for group in bus.sent[2:]) == ["bb", "cc", "ddee"]
+    await asyncio.gather(*(commits.commit(of(letter, at)) for letter, at in (("b", told_at(bus, "b")), ("f", 0))))
+    assert bus.sent[-1] == ["b", "b", "f", "f"], "who was stored alone is above suspicion again"
+
+
+def told_at(bus: MemoryBus, letter: str) -> int:
+    stored = bus._log.last(subjects.checkpoint(named(letter)))
+    assert stored
+    return stored.seq
+
+
+async def test_one_that_is_never_answered_holds_nobody_up() -> None:
+    """As where the server lets a service write some subjects only: it drops the rest without a word."""
+
+    class Dropping(SlowBus):
+        async def commit(self, batch: list[Write]) -> int:
+            if any(write.subject.endswith("x" * 4) for write in batch):
+                self.sent.append(["x"])
+                await self.free.wait()
+                raise AmbiguousCommitError("No answer.", code="timeout")
+            return await MemoryBus.commit(self, batch)
+
+    bus = Dropping()
+    commits = Commits(bus)
+    first = asyncio.create_task(commits.commit(of("x")))
+    await until(lambda: len(bus.sent) == 1, 10)
+    bus.free.set()
+    with pytest.raises(AmbiguousCommitError):
+        await first
+    bus.free.clear()
+    again = asyncio.create_task(commits.commit(of("x")))
+    await until(lambda: len(bus.sent) == 2, 10)
+    assert await commits.commit(of("b")), "while the other waits for its answer"
+    assert not again.done()
+    bus.free.set()
+    with pytest.raises(AmbiguousCommitError):
+        await again
+
+
+async def test_halves_do_not_wait_for_a_log_that_has_fallen_silent() -> None:
+    bus = SlowBus()
+    bus.failing = {2: ConflictError("Somebody else."), 3: UNANSWERED[0]}
+    tasks = await started(Commits(bus), bus, *(of(letter) for letter in "abcdefg"))
+    bus.free.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert len(bus.sent) == 3
+    assert [type(one) for one in told[1:]] == [AmbiguousCommitError] * 3 + [TransientError] * 3
 
 
 @pytest.mark.parametrize("error", [StreamFullError("Full."), TransientError("No.", code="log_refused"), ValueError()])
-async def test_after_any_refusal_each_is_asked_for_alone(error: Exception) -> None:
+async def test_any_refusal_is_told_to_the_one_alone(error: Exception) -> None:
     bus = SlowBus()
-    bus.failing = {2: error, 4: error}
-    tasks = await started(Commits(bus), bus, of("a"), of("b"), of("c"), of("d"))
+    bus.failing = {2: error, 3: error}
+    tasks = await started(Commits(bus), bus, of("a"), of("b"), of("c"))
     bus.free.set()
     told = await asyncio.gather(*tasks, return_exceptions=True)
-    assert bus.sent[2:] == [["b", "b"], ["c", "c"], ["d", "d"]]
-    assert told[2] is error and [type(one) for one in (told[0], told[1], told[3])] == [int, int, int]
+    assert bus.sent[1:] == [["b", "b", "c", "c"], ["b", "b"], ["c", "c"]]
+    assert [type(one) for one in told] == [int, type(error), int]
 
 
-async def test_a_group_is_no_larger_than_the_server_takes() -> None:
+@pytest.mark.parametrize("limit", [{"most_writes": 5}, {"most_bytes": 23}])
+async def test_a_group_is_no_larger_than_the_server_takes(limit: dict[str, int]) -> None:
     bus = SlowBus()
-    tasks = await started(Commits(bus, most_writes=5), bus, of("a"), of("b"), of("c"), of("d"), of("e", shown=9))
+    tasks = await started(Commits(bus, **limit), bus, of("a"), of("b"), of("c"), of("d"), of("e", shown=9))
     bus.free.set()
     await asyncio.gather(*tasks)
-    assert [sorted(set(group)) for group in bus.sent] == [["a"], ["b", "c"], ["d"], ["e"]]
+    assert ["".join(dict.fromkeys(group)) for group in bus.sent] == ["a", "bc", "d", "e"]
 
 
 async def test_who_has_gone_before_their_turn_is_not_stored() -> None:
@@ -130,3 +193,13 @@ async def test_who_goes_while_it_is_stored_keeps_nobody_waiting() -> None:
     bus.free.set()
     assert await other
     assert await bus.last(subjects.checkpoint(named("a"))) is not None
+
+
+async def test_nobody_waits_for_ever_when_the_process_ends() -> None:
+    bus = SlowBus()
+    commits = Commits(bus)
+    tasks = await started(commits, bus, of("a"), of("b"))
+    assert commits._worker
+    commits._worker.cancel()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in told] == [asyncio.CancelledError] * 2

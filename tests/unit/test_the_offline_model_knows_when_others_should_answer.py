@@ -101,6 +101,14 @@ def test_a_short_follow_up_stays() -> None:
     window = ["where is my refund", "It was sent on Monday."]
     assert say("and when?", facts=[_TECHNICAL], window=window).tool != "handoff"
     assert say("why is that?", facts=[_TECHNICAL], window=window).tool != "handoff"
+    assert say("why was it sent back to my bank?", facts=[_TECHNICAL], window=window).tool != "handoff"
+
+
+def test_a_question_that_names_what_it_is_about_is_no_follow_up() -> None:
+    window = ["I was charged twice", "One of the charges was sent back on Monday."]
+    for question in ("where is my tablet?", "why does our tablet not connect", "When will my router be fixed?"):
+        said = say(question, facts=[_TECHNICAL], window=window)
+        assert (said.tool, said.arguments["to"]) == ("handoff", "technical")
 
 
 def test_no_handoff_without_the_tool() -> None:

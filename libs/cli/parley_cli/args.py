@@ -7,6 +7,8 @@ import importlib
 import os
 from collections.abc import Callable
 
+from parley_proto.broadcast import MAX_TTL_S
+
 Command = Callable[[argparse.Namespace], int]
 _SEVERITIES = ("info", "warning", "critical")
 
@@ -45,6 +47,7 @@ def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _command(commands, "env", "env:run", 'addresses and the operator\'s identity, for eval "$(parley env)"')
     config = _group(commands, "config", "the settings of all services")
     show = _json(_command(config, "show", "config:show", "every setting and its value; secrets stay hidden"))
+    show.add_argument("name", nargs="?", default="", metavar="NAME", help="only those with this in their variable")
     show.add_argument("--origin", action="store_true", help="also where each value comes from")
     conversations = _group(commands, "conversations", "what was said")
     one = _json(_command(conversations, "show", "conversations:show", "the record of one conversation"))
@@ -97,7 +100,9 @@ def _knowledge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     broadcast.add_argument("--topic", default="notice", help="the last token of the subject broadcast.<topic>")
     broadcast.add_argument("--severity", choices=_SEVERITIES, default="warning")
     broadcast.add_argument("--scope", default="all", help="all, a specialty or a region")
-    broadcast.add_argument("--ttl", type=int, default=3600, metavar="SECONDS", help="how long it is in force (3600)")
+    broadcast.add_argument(
+        "--ttl", type=_seconds, default=3600, metavar="SECONDS", help="how long it is in force (3600)"
+    )
 
 
 def _ingesting(kb: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -159,7 +164,7 @@ def _talking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     chat = _door(_json(_command(commands, "chat", "chat:run", "talk to the mesh as a customer")))
     chat.add_argument("message", nargs="?", metavar="MESSAGE", help="without one: a dialogue")
     chat.add_argument("--thread", default="", metavar="ID", help="go on with this conversation")
-    chat.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS")
+    chat.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for each answer (120)")
     replay = _door(_json(_command(commands, "replay", "replay:run", "send each line of a file as a conversation")))
     replay.add_argument("file", metavar="FILE.jsonl", help="a JSON object a line, with `text` and perhaps `specialty`")
     replay.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N lines")
@@ -193,6 +198,13 @@ def _door(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
     token = os.environ.get("PARLEY_TOKEN", "")
     command.add_argument("--token", default=token, help="a JWT, where the gateway wants one (PARLEY_TOKEN)")
     return command
+
+
+def _seconds(text: str) -> int:
+    """One second or more, and no longer than a notice may last."""
+    if not text.isdecimal() or not 0 < int(text) <= MAX_TTL_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 1 to {MAX_TTL_S}")
+    return int(text)
 
 
 def _loading(target: str) -> Command:

@@ -132,9 +132,9 @@ class Life:
         server = HealthServer(host, port, self._reason, service.http, service.notes)
         await server.start()
         micro = await announce(mesh, service, server.port)
+        _collect_seldom()
         await service.start()
         await self._subscribed(self._client)
-        _collect_seldom()
         self._phase = ""
         log("parley").info("serving", extra={"port": server.port, "version": version_of(self._name)})
         await self._stopping.wait()

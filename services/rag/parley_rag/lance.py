@@ -169,14 +169,16 @@ class LanceStore:
         None where those may be too few, or the table has gone on: then it has to be asked with the condition.
         """
         places = await self._resident.visible(table, windows, scope)
-        if places is None:
+        if places is None or len(places) * _LOOKED_THROUGH < windows.count:
             return None
-        best = table.query().nearest_to_text(query, columns="indexed").limit(_LOOKED_THROUGH * limit)
-        found = await best.select(["_score"]).with_row_id().to_arrow()
+        most = _LOOKED_THROUGH * limit
+        best = table.query().nearest_to_text(query, columns="indexed").select(["_score"]).with_row_id()
+        found = await best.limit(most).to_arrow()
         if await table.version() != windows.version:
             return None
-        hits = windows.worded(found[ROW_ID].to_pylist(), found["_score"].to_numpy(), places, meant)
-        return hits[:limit] if len(hits) >= limit or found.num_rows < _LOOKED_THROUGH * limit else None
+        row_ids, scores = found[ROW_ID].to_pylist(), found["_score"].to_numpy()
+        hits = windows.worded(row_ids, scores, places, meant, limit)
+        return hits if len(hits) == limit or found.num_rows < most else None
 
     async def tend(self) -> None:
         async with self.table() as table:

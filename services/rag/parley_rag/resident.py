@@ -63,12 +63,14 @@ class Windows:
         best = np.argsort(-cosines, kind="stable")[:limit]
         return self._hits(places[best], vector, np.zeros(len(best)))
 
-    def worded(self, row_ids: Sequence[int], scores: Numbers, places: Numbers, vector: Numbers) -> list[Hit]:
-        """Those of `row_ids` that are among `places`, in their order; `scores` are what full text gave them."""
+    def worded(
+        self, row_ids: Sequence[int], scores: Numbers, places: Numbers, vector: Numbers, limit: int
+    ) -> list[Hit]:
+        """The first `limit` of `row_ids` that are among `places`; `scores` are what full text gave them."""
         shown = np.zeros(self.count, bool)
         shown[places] = True
         found = self._at(row_ids)
-        kept = shown[found]
+        kept = np.flatnonzero(shown[found])[:limit]
         return self._hits(found[kept], vector, scores[kept])
 
     def _at(self, row_ids: Sequence[int]) -> Numbers:

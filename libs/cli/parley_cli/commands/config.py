@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from parley_cli.errors import EXIT_USAGE, CommandError
 from parley_cli.supervise.services import discover, found_settings
 from parley_cli.supervise.settings import UpSettings
 from parley_cli.table import print_table
@@ -20,7 +21,12 @@ _COMMON: dict[str, type[msgspec.Struct]] = {"mesh": MeshSettings, "topology": To
 
 def show(args: argparse.Namespace) -> int:
     """A line a setting; SettingsError (exit 2) names the first one that is wrong in parley.toml."""
-    rows = [_row(section, name, found) for section, name, found in _all()]
+    wanted = args.name.upper().replace(".", "_").replace("-", "_")
+    rows = [_row(section, name, found) for section, name, found in _all() if wanted in found.variable]
+    if not rows:
+        raise CommandError(
+            f"No setting has {args.name!r} in its name; `parley config show` lists them all.", EXIT_USAGE
+        )
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
         return 0

@@ -28,13 +28,15 @@ let running = false;
 let live = false;
 let owner = "";
 let parts = [];
+// What the gateway takes in one message; it says so when it welcomes us.
+let mostBytes = Infinity;
 let tasks = new Map();
 const sent = new Map();
 const told = new Set();
 
 function frame(frame) {
   if (frame.type === "event") EVENTS[frame.ev.type]?.(frame.ev);
-  else if (frame.type === "welcome") degraded(frame.degraded ?? []);
+  else if (frame.type === "welcome") welcomed(frame);
   else if (frame.type === "ack") acked(frame);
   else if (frame.type === "error") failed(frame);
   else if (frame.type === "queue") doing("queue", t("queue", frame));
@@ -50,6 +52,11 @@ function degraded(now) {
   if (text && text !== banner.textContent) announce(text);
   banner.textContent = text;
   banner.hidden = !text;
+}
+
+function welcomed(frame) {
+  mostBytes = frame.limits?.maxContentBytes ?? mostBytes;
+  degraded(frame.degraded ?? []);
 }
 
 function opened(resume) {
@@ -199,7 +206,7 @@ function alarm(text) {
 
 function send() {
   const content = words.value.trim();
-  if (!content) return;
+  if (!content || beyond(content)) return;
   const message = link.say(content);
   sent.set(message.id, message);
   screen.pending(message);
@@ -211,7 +218,18 @@ function send() {
 function fit() {
   words.style.height = "auto";
   words.style.height = `${words.scrollHeight + 2}px`;
-  get("send").disabled = !words.value.trim();
+  const content = words.value.trim();
+  const over = beyond(content);
+  get("send").disabled = !content || over > 0;
+  const hint = get("hint");
+  if (over && !hint.classList.contains("wrong")) alarm(t("too_long", { over }));
+  hint.textContent = over ? t("too_long", { over }) : t("hint");
+  hint.classList.toggle("wrong", over > 0);
+}
+
+// How many bytes of `content` the gateway would not take.
+function beyond(content) {
+  return Math.max(0, new TextEncoder().encode(content).length - mostBytes);
 }
 
 function speak(language) {
@@ -222,6 +240,7 @@ function speak(language) {
   get("person").title = t("person");
   get("fresh").title = t("fresh");
   words.placeholder = t("placeholder");
+  fit();
   document.title = t("title");
   get("language").value = document.documentElement.lang;
   get("owner").textContent = owner ? t("answers", { who: specialist(owner) }) : "";
