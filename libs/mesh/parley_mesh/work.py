@@ -32,12 +32,16 @@ Middleware = Callable[[Handler], Handler]
 
 
 class WorkQueue:
-    """Pulls from `durable` and runs `handler` in up to `slots()` tasks; acknowledging is a middleware's work."""
+    """Pulls from `durable` and runs `handler` in up to `slots()` tasks; acknowledging is a middleware's work.
+
+    `waiting` is how many were in the log behind the one that came last.
+    """
 
     def __init__(self, client: Wire, stream: str, durable: str, handler: Handler, *, slots: Callable[[], int]) -> None:
         self._handler = handler
         self._slots = slots
         self._tasks: set[asyncio.Task[None]] = set()
+        self.waiting = 0
         self._pull = PullLoop(client, stream, durable, self._begin, room=self._room, expires_s=PULL_EXPIRES_S)
 
     @property
@@ -59,6 +63,7 @@ class WorkQueue:
         return max(0, self._slots() - len(self._tasks))
 
     def _begin(self, message: Msg) -> None:
+        self.waiting = message.metadata.num_pending
         task = asyncio.create_task(self._run(Delivery(message)))
         self._tasks.add(task)
         task.add_done_callback(self._finished)

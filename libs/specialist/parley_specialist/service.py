@@ -45,8 +45,8 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
         mesh.settings.shards,
     )
     worker = Worker(spec.name, Loop(spec, settings, deps), mesh.bus, mesh.settings.shards, most=settings.max_attempts)
-    slots = {"consult": lambda: settings.consult_slots}
-    queues = [_queue(lane, worker, slots.get(lane, lambda: pool.workers), mesh) for lane in LANES]
+    consults = {"consult": lambda _waiting: settings.consult_slots}
+    queues = [_queue(lane, worker, consults.get(lane, pool.workers), mesh) for lane in LANES]
 
     def in_flight() -> int:
         return sum(queue.in_flight for queue in queues)
@@ -68,15 +68,17 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
         await board.close()
 
     def stats() -> dict[str, Any]:
+        slots = pool.workers(max(queue.waiting for queue in queues))
         metrics.IN_FLIGHT.labels(spec.name).set(in_flight())
-        metrics.SLOTS.labels(spec.name).set(pool.workers)
-        return {"in_flight": in_flight(), "slots": pool.workers, "notices": len(board.in_force(spec.name))}
+        metrics.SLOTS.labels(spec.name).set(slots)
+        return {"in_flight": in_flight(), "slots": slots, "notices": len(board.in_force(spec.name))}
 
     return Service(start=start, drain=drain, close=close, stats=stats)
 
 
-def _queue(lane: str, worker: Worker, slots: Callable[[], int], mesh: Mesh) -> WorkQueue:
+def _queue(lane: str, worker: Worker, slots: Callable[[int], int], mesh: Mesh) -> WorkQueue:
     policies = [acknowledge(), keepalive(TURN_ACK_WAIT_S / 3), trace(f"specialist.{lane}")]
     handler = compose(worker.handle, policies)
     durable = turn_consumer(mesh.name, subjects.TRACK, lane)
-    return WorkQueue(mesh.client, subjects.STREAM, durable, handler, slots=slots)
+    queue = WorkQueue(mesh.client, subjects.STREAM, durable, handler, slots=lambda: slots(queue.waiting))
+    return queue
