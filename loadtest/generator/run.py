@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,13 @@ def about(options: Options) -> dict[str, str]:
         commit = "unknown"
     settings = {name: value for name, value in msgspec.to_builtins(options).items() if name != "out" and value}
     shown = ", ".join(f"{name} {value}" for name, value in settings.items())
-    return machine() | {"python": sys.version.split()[0], "commit": commit, "settings": shown}
+    return machine() | {"python": _python(), "commit": commit, "settings": shown}
+
+
+def _python() -> str:
+    """The interpreter, and whether its build was optimised: that is worth a tenth to a fifth of its time."""
+    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return f"{sys.version.split()[0]}{'' if optimised else ', built without optimisations'}"
 
 
 async def _talk(
