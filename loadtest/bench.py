@@ -32,13 +32,16 @@ def main() -> None:
     settings: dict[str, str] = {}
     for one in rows.runs():
         folder = OUT / ("quick" if asked.quick else "full") / one.name
-        if not wanted or any(one.name.split("-")[0] == name or one.name == name for name in wanted):
+        asked_for = not wanted or any(one.name.split("-")[0] == name or one.name == name for name in wanted)
+        if asked_for:
             if one.times and "saturation" not in done:
                 sys.exit(f"The pace of {one.name} follows from the one at saturation: add saturation to --rows.")
             _run(one, rows.arguments(one, done, quick=asked.quick) + asked.more.split(), folder)
         if (folder / "latest.json").is_file():
             done[one.name] = msgspec.json.decode((folder / "latest.json").read_bytes())
             settings[one.name] = (folder / "arguments").read_text().strip()
+        elif asked_for:
+            sys.exit(f"{one.name} gave no figures (its folder is {folder}); {asked.out} stays as it was.")
     peers = _peers() if asked.peers else _last_peers()
     about = {name: value for name, value in run.about(options.parse([])).items() if name != "settings"}
     checks = rows.checks(done)
