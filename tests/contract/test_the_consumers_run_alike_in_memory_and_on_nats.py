@@ -70,6 +70,27 @@ async def test_work_that_fails_in_passing_is_done_by_whoever_has_a_slot(where: P
         await queue.drain(1)
 
 
+async def test_a_queue_knows_how_much_waits_behind_what_it_works_on(where: Place) -> None:
+    await topology.apply(where.wire, ["billing"], shards=SHARDS)
+    waiting: dict[str, int] = {}
+
+    async def handle(delivery: Delivery) -> None:
+        waiting[delivery.data.decode()] = queue.waiting
+
+    durable = topology.turn_consumer("billing", subjects.TRACK, "normal")
+    for text in "abc":
+        await where.bus.append(subjects.turn("billing"), text.encode())
+    handler = compose(handle, [acknowledge()])
+    queue = WorkQueue(await where.connect(), subjects.STREAM, durable, handler, slots=lambda: 1)
+    await queue.start()
+    await until(where, lambda: len(waiting) == 3)
+    assert waiting == {"a": 2, "b": 1, "c": 0}
+    await where.bus.append(subjects.turn("billing"), b"d")
+    await until(where, lambda: len(waiting) == 4 and not queue.in_flight)
+    assert queue.waiting == 0
+    await queue.drain(1)
+
+
 async def test_whoever_stops_in_the_midst_has_handled_all_that_it_was_given(where: Place, cid: str) -> None:
     await durable(where, "work", "out.*", ack_wait=30_000_000_000)
     for number in range(MANY):

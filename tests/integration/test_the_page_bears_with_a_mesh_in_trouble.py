@@ -170,7 +170,7 @@ async def test_a_message_that_is_too_long_is_said_to_be_and_stays_whole(server: 
         usual = await page.js(f"{hint}.textContent")
         await write(page, 4_001)
         assert await page.js(f"{button}.disabled")
-        assert await page.js(f"{hint}.textContent") == "Too long to send: shorten it by about 2 letters"
+        assert await page.js(f"{hint}.textContent") == "Too long to send: shorten it by about 1 letters"
         await page.press("Enter")
         assert await page.js("document.getElementById('words').value.length") == 4_001
         await write(page, 4_000)

@@ -8,6 +8,7 @@ import pytest
 
 from parley_mesh.bus import Write
 from parley_mesh.commits import Commits
+from parley_mesh.errors import from_api
 from parley_mesh.memory import MemoryBus
 from parley_proto import subjects
 from parley_proto.errors import AmbiguousCommitError, ConflictError, ParleyError, StreamFullError, TransientError
@@ -119,7 +120,7 @@ def told_at(bus: MemoryBus, letter: str) -> int:
     return stored.seq
 
 
-async def test_one_that_is_never_answered_holds_nobody_up() -> None:
+async def test_one_that_is_never_answered_holds_others_up_only_once() -> None:
     """As where the server lets a service write some subjects only: it drops the rest without a word."""
 
     class Dropping(SlowBus):
@@ -157,7 +158,20 @@ async def test_halves_do_not_wait_for_a_log_that_has_fallen_silent() -> None:
     assert [type(one) for one in told[1:]] == [AmbiguousCommitError] * 3 + [TransientError] * 3
 
 
-@pytest.mark.parametrize("error", [StreamFullError("Full."), TransientError("No.", code="log_refused"), ValueError()])
+@pytest.mark.parametrize("error", [StreamFullError("Full."), TransientError("Busy.", code="log_busy")])
+async def test_what_concerns_everyone_is_told_to_everyone_and_nobody_is_suspected(error: ParleyError) -> None:
+    bus = SlowBus()
+    bus.failing[2] = error
+    commits = Commits(bus)
+    tasks = await started(commits, bus, of("a"), of("b"), of("c"))
+    bus.free.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in told[1:]] == [type(error)] * 2 and len(bus.sent) == 2
+    await asyncio.gather(commits.commit(of("b")), commits.commit(of("c")))
+    assert bus.sent[2:] == [["b", "b", "c", "c"]]
+
+
+@pytest.mark.parametrize("error", [ConflictError("Stale."), TransientError("No.", code="log_refused"), ValueError()])
 async def test_any_refusal_is_told_to_the_one_alone(error: Exception) -> None:
     bus = SlowBus()
     bus.failing = {2: error, 3: error}
@@ -202,4 +216,10 @@ async def test_nobody_waits_for_ever_when_the_process_ends() -> None:
     assert commits._worker
     commits._worker.cancel()
     told = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(one) for one in told] == [asyncio.CancelledError] * 2
+    assert [type(one) for one in told] == [AmbiguousCommitError, TransientError]
+
+
+@pytest.mark.parametrize("code", [10210, 10211])
+def test_too_many_open_batches_are_nobodys_fault(code: int) -> None:
+    error = from_api("KV_conversations", code, "atomic publish too many inflight")
+    assert type(error) is TransientError and error.code == "log_busy"

@@ -101,6 +101,7 @@ def test_a_short_follow_up_stays() -> None:
     window = ["where is my refund", "It was sent on Monday."]
     assert say("and when?", facts=[_TECHNICAL], window=window).tool != "handoff"
     assert say("why is that?", facts=[_TECHNICAL], window=window).tool != "handoff"
+    assert say("Why not? My card is valid", facts=[_TECHNICAL], window=window).tool != "handoff"
     assert say("why was it sent back to my bank?", facts=[_TECHNICAL], window=window).tool != "handoff"
 
 

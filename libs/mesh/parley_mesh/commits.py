@@ -6,18 +6,20 @@ import asyncio
 import copy
 from collections import OrderedDict, deque
 from contextvars import Context
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from parley_mesh.bus import Bus, Write
-from parley_proto.errors import AmbiguousCommitError, TransientError
+from parley_proto.errors import AmbiguousCommitError, StreamFullError, TransientError
 
-# The server takes 1,000 messages a batch (nats.md); the second is what it can store while others wait, in bytes.
+# The server takes 1,000 messages a batch (nats.md). While it stores one, nobody else writes: no more than this.
 MOST_WRITES = 500
 MOST_BYTES = 1 << 20
-# What the client says when no server has answered: no batch was found fault with.
-_NOBODY = ("no_responders", "nats")
-_APART = 10
+# So many go alone at once: all instances together may have 50 batches open (nats.md).
+_APART = 5
 _SUSPECTS = 1_000
+
+# Whether the log has found fault with one of a group, with none of them, or has not answered at all.
+_Verdict = Literal["one", "none", "silence"]
 
 
 class _Waiting(NamedTuple):
@@ -37,10 +39,10 @@ class Commits:
     """Atomic batches for `bus`, one group of them under way at a time; what comes meanwhile makes up the next group.
 
     Opening a batch costs a single server a folder, three files and a sync, during which nobody else writes to the
-    stream: fifty times what the messages in it cost. So the busier the log is, the more share that price.
+    stream: 1.5 ms of a processor, where a message in it costs 0.03. So the busier the log is, the more share that.
 
     A group that is refused is halved until the one is alone that the log has something against. Whoever was in a group
-    without an answer, or failed alone, goes alone the next time: it may have been the cause.
+    without an answer, or was refused alone, goes alone the next time: it may have been the cause.
     """
 
     def __init__(self, bus: Bus, *, most_writes: int = MOST_WRITES, most_bytes: int = MOST_BYTES) -> None:
@@ -68,8 +70,12 @@ class Commits:
         return await one.stored
 
     async def _alone(self, one: _Waiting) -> int:
-        async with self._apart:
-            seq = await self._bus.commit(one.batch)
+        try:
+            async with self._apart:
+                seq = await self._bus.commit(one.batch)
+        except Exception:
+            self._suspect(one)
+            raise
         self._suspects.pop(one.key, None)
         return seq
 
@@ -81,9 +87,10 @@ class Commits:
         finally:
             # Nobody is left, unless the process ends.
             self._worker = None
-            for one in [*group, *self._take_halves(), *self._waiting]:
-                one.stored.cancel()
+            left = [*self._take_halves(), *self._waiting]
             self._waiting.clear()
+            _tell(group, AmbiguousCommitError("The service ends before the log has answered."))
+            _tell(left, TransientError("The service ends: nothing was stored."))
 
     def _next(self) -> list[_Waiting]:
         """Half of what was refused, or the oldest of those that still wait: at least one, if there is any."""
@@ -113,22 +120,23 @@ class Commits:
             last -= len(one.batch)
 
     def _failed(self, group: list[_Waiting], error: Exception) -> None:
-        refused = _refused(error)
-        if refused and len(group) > 1:
+        verdict = _verdict(error)
+        if verdict == "one" and len(group) > 1:
             middle = len(group) // 2
             self._halves.extendleft([group[middle:], group[:middle]])
             return
-        self._tell(group, error)
-        if not refused:
-            # They would wait for the same silence, one half after the other.
-            self._tell(self._take_halves(), TransientError("The log did not answer: nothing was stored."))
+        _tell(group, error)
+        if verdict != "none":
+            for one in group:
+                self._suspect(one)
+        if verdict != "one":
+            # They would only hear the same, one half after the other.
+            _tell(self._take_halves(), TransientError("The log takes nothing just now: nothing was stored."))
 
-    def _tell(self, group: list[_Waiting], error: Exception) -> None:
-        for one in group:
-            self._suspects[one.key] = None
-            if not one.stored.done():
-                one.stored.set_exception(copy.copy(error))
-        while len(self._suspects) > _SUSPECTS:
+    def _suspect(self, one: _Waiting) -> None:
+        self._suspects[one.key] = None
+        self._suspects.move_to_end(one.key)
+        if len(self._suspects) > _SUSPECTS:
             self._suspects.popitem(last=False)
 
     def _take_halves(self) -> list[_Waiting]:
@@ -137,6 +145,20 @@ class Commits:
         return left
 
 
-def _refused(error: Exception) -> bool:
-    """Whether the log has looked at the group and found fault with it, which one of its batches may have caused."""
-    return not isinstance(error, AmbiguousCommitError) and getattr(error, "code", "") not in _NOBODY
+def _verdict(error: Exception) -> _Verdict:
+    if isinstance(error, AmbiguousCommitError) or getattr(error, "code", "") in ("no_responders", "nats"):
+        return "silence"
+    return "none" if isinstance(error, StreamFullError) or getattr(error, "code", "") == "log_busy" else "one"
+
+
+def _tell(group: list[_Waiting], error: Exception) -> None:
+    """Each raises an error of its own: what a task does to one is not to be seen in another."""
+    for number, one in enumerate(group):
+        if not one.stored.done():
+            one.stored.set_exception(_copied(error) if number else error)
+
+
+def _copied(error: Exception) -> Exception:
+    copied = copy.copy(error).with_traceback(error.__traceback__)
+    copied.__cause__ = error.__cause__
+    return copied

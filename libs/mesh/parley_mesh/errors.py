@@ -17,6 +17,8 @@ from parley_proto.errors import (
 _CONFLICT = {10071, 10164}
 _AMBIGUOUS = {10201}
 _FULL = {10077, 10023, 10047}
+# As many batches are open as a stream may have, or the server.
+_BUSY = {10210, 10211}
 NOT_FOUND = 10037
 
 
@@ -28,6 +30,8 @@ def from_api(subject: str, err_code: int, description: str) -> ParleyError:
         return AmbiguousCommitError(f"A message of the batch that ends with {subject} is already in the log.")
     if err_code in _FULL:
         return StreamFullError("The log is full: new messages are refused until there is room in it again.")
+    if err_code in _BUSY:
+        return TransientError("The log has as many batches open as it may have: try again.", code="log_busy")
     return TransientError(f"The log refused {subject}: {description} ({err_code}).", code="log_refused")
 
 

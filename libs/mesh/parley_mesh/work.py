@@ -32,21 +32,23 @@ Middleware = Callable[[Handler], Handler]
 
 
 class WorkQueue:
-    """Pulls from `durable` and runs `handler` in up to `slots()` tasks; acknowledging is a middleware's work.
-
-    `waiting` is how many were in the log behind the one that came last.
-    """
+    """Pulls from `durable` and runs `handler` in up to `slots()` tasks; acknowledging is a middleware's work."""
 
     def __init__(self, client: Wire, stream: str, durable: str, handler: Handler, *, slots: Callable[[], int]) -> None:
         self._handler = handler
         self._slots = slots
         self._tasks: set[asyncio.Task[None]] = set()
-        self.waiting = 0
+        self._behind = 0
         self._pull = PullLoop(client, stream, durable, self._begin, room=self._room, expires_s=PULL_EXPIRES_S)
 
     @property
     def in_flight(self) -> int:
         return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """How many were in the log behind the one that came last; 0 with nothing to do, as others may have them."""
+        return self._behind if self._tasks else 0
 
     async def start(self) -> None:
         await self._pull.start()
@@ -63,7 +65,7 @@ class WorkQueue:
         return max(0, self._slots() - len(self._tasks))
 
     def _begin(self, message: Msg) -> None:
-        self.waiting = message.metadata.num_pending
+        self._behind = message.metadata.num_pending
         task = asyncio.create_task(self._run(Delivery(message)))
         self._tasks.add(task)
         task.add_done_callback(self._finished)

@@ -68,7 +68,9 @@ async def specialist(spec: Spec, settings: Settings, mesh: Mesh) -> Service:
         await board.close()
 
     def stats() -> dict[str, Any]:
-        slots = pool.workers(max(queue.waiting for queue in queues))
+        slots = pool.workers(
+            max(queue.waiting for lane, queue in zip(LANES, queues, strict=True) if lane not in consults)
+        )
         metrics.IN_FLIGHT.labels(spec.name).set(in_flight())
         metrics.SLOTS.labels(spec.name).set(slots)
         return {"in_flight": in_flight(), "slots": slots, "notices": len(board.in_force(spec.name))}

@@ -13,7 +13,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """One instance answers between `slots_least` and `slots` turns at once, by how long they wait; times in seconds.
+    """One instance answers between `slots_least` and `slots` turns at once (`pool`); times in seconds.
 
     `backoffice_idempotent` says that the third party does a call once however often it hears its idempotency key;
     otherwise a side effect with an unknown outcome goes to a person instead of being tried again.

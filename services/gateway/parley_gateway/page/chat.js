@@ -28,8 +28,8 @@ let running = false;
 let live = false;
 let owner = "";
 let parts = [];
-// What the gateway takes in one message; it says so when it welcomes us.
-let mostBytes = Infinity;
+// What the gateway takes in one message, until it says so itself when it welcomes us.
+let mostBytes = 8000;
 let tasks = new Map();
 const sent = new Map();
 const told = new Set();
@@ -56,6 +56,7 @@ function degraded(now) {
 
 function welcomed(frame) {
   mostBytes = frame.limits?.maxContentBytes ?? mostBytes;
+  fit();
   degraded(frame.degraded ?? []);
 }
 
@@ -227,9 +228,10 @@ function fit() {
   hint.classList.toggle("wrong", over > 0);
 }
 
-// How many bytes of `content` the gateway would not take.
+// About how many letters of `content` the gateway would not take: it counts bytes.
 function beyond(content) {
-  return Math.max(0, new TextEncoder().encode(content).length - mostBytes);
+  const bytes = new TextEncoder().encode(content).length;
+  return bytes > mostBytes ? Math.ceil(((bytes - mostBytes) * content.length) / bytes) : 0;
 }
 
 function speak(language) {

@@ -108,10 +108,10 @@ WHO = re.compile(
 )
 NAMELIKE = listed("sam alex casey taylor jesse spencer rory jamie charlie drew team friend everyone guys mate bro")
 
-# "Where is my order?" names what it is about; "where?" and "why was that?" don't.
+# "Where is my order?" says whose it is about; "where?" and "why was that?" don't.
 FOLLOWS = re.compile(
     r"^\W*(?:(?:and|but|so|also|then|or|what about|how about|ok and|okay and|yes and|what if|how so|"
-    r"which one|really)\b|(?:why|when|where)\b(?!.*\b(?:my|our)\b))"
+    r"which one|really)\b|(?:why|when|where)\b(?![^.?!]*\b(?:my|our)\b))"
 )
 POINTS_BACK = re.compile(
     r"\b(?:it|its|that|thats|this|these|those|they|them|one|ones|there|same|first|second|latter|former)\b"
