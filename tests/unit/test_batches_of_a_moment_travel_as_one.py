@@ -52,11 +52,16 @@ async def started(commits: Commits, bus: SlowBus, *batches: list[Write]) -> list
     return tasks
 
 
+async def outcomes(commits: Commits, bus: SlowBus, *batches: list[Write]) -> list[int | BaseException]:
+    """What each is told: the first went alone, the others came while it was under way."""
+    tasks = await started(commits, bus, *batches)
+    bus.free.set()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_what_comes_while_one_is_under_way_is_the_next_group() -> None:
     bus = SlowBus()
-    tasks = await started(Commits(bus), bus, of("a"), of("b"), of("c", shown=3), of("d"))
-    bus.free.set()
-    told = await asyncio.gather(*tasks)
+    told = await outcomes(Commits(bus), bus, of("a"), of("b"), of("c", shown=3), of("d"))
     assert bus.sent == [["a", "a"], ["b", "b", "c", "c", "c", "c", "d", "d"]]
     for letter, seq in zip("abcd", told, strict=True):
         stored = await bus.last(subjects.checkpoint(named(letter)))
@@ -65,9 +70,7 @@ async def test_what_comes_while_one_is_under_way_is_the_next_group() -> None:
 
 async def test_a_refusal_is_of_the_one_that_it_belongs_to() -> None:
     bus = SlowBus()
-    tasks = await started(Commits(bus), bus, of("a"), of("b"), of("c", expect=99), of("d"))
-    bus.free.set()
-    told = await asyncio.gather(*tasks, return_exceptions=True)
+    told = await outcomes(Commits(bus), bus, of("a"), of("b"), of("c", expect=99), of("d"))
     assert isinstance(told[2], ConflictError)
     assert await bus.last(subjects.checkpoint(named("c"))) is None and await bus.last(subjects.out(named("c"))) is None
     for number, conversation in ((0, named("a")), (1, named("b")), (3, named("d"))):
@@ -81,9 +84,7 @@ async def test_after_a_refusal_halves_are_tried_until_the_one_is_alone() -> None
     bus = SlowBus()
     letters = "abcdefghi"
     batches = [of(letter, expect=99 if letter == "f" else 0) for letter in letters]
-    tasks = await started(Commits(bus), bus, *batches)
-    bus.free.set()
-    told = await asyncio.gather(*tasks, return_exceptions=True)
+    told = await outcomes(Commits(bus), bus, *batches)
     assert [letter for letter, one in zip(letters, told, strict=True) if isinstance(one, ConflictError)] == ["f"]
     groups = ["".join(dict.fromkeys(group)) for group in bus.sent]
     assert groups == ["a", "bcdefghi", "bcde", "fghi", "fg", "f", "g", "hi"]
@@ -101,9 +102,7 @@ async def test_without_an_answer_all_are_told_and_go_alone_the_next_time(error: 
     bus = SlowBus()
     bus.failing[2] = error
     commits = Commits(bus)
-    tasks = await started(commits, bus, of("a"), of("b"), of("c"))
-    bus.free.set()
-    told = await asyncio.gather(*tasks, return_exceptions=True)
+    told = await outcomes(commits, bus, of("a"), of("b"), of("c"))
     for one in told[1:]:
         assert type(one) is type(error) and (one.message, one.code) == (error.message, error.code)
     assert told[1] is not told[2], "each raises its own"
@@ -151,9 +150,7 @@ async def test_one_that_is_never_answered_holds_others_up_only_once() -> None:
 async def test_halves_do_not_wait_for_a_log_that_has_fallen_silent() -> None:
     bus = SlowBus()
     bus.failing = {2: ConflictError("Somebody else."), 3: UNANSWERED[0]}
-    tasks = await started(Commits(bus), bus, *(of(letter) for letter in "abcdefg"))
-    bus.free.set()
-    told = await asyncio.gather(*tasks, return_exceptions=True)
+    told = await outcomes(Commits(bus), bus, *(of(letter) for letter in "abcdefg"))
     assert len(bus.sent) == 3
     assert [type(one) for one in told[1:]] == [AmbiguousCommitError] * 3 + [TransientError] * 3
 
@@ -163,9 +160,7 @@ async def test_what_concerns_everyone_is_told_to_everyone_and_nobody_is_suspecte
     bus = SlowBus()
     bus.failing[2] = error
     commits = Commits(bus)
-    tasks = await started(commits, bus, of("a"), of("b"), of("c"))
-    bus.free.set()
-    told = await asyncio.gather(*tasks, return_exceptions=True)
+    told = await outcomes(commits, bus, of("a"), of("b"), of("c"))
     assert [type(one) for one in told[1:]] == [type(error)] * 2 and len(bus.sent) == 2
     await asyncio.gather(commits.commit(of("b")), commits.commit(of("c")))
     assert bus.sent[2:] == [["b", "b", "c", "c"]]
@@ -175,9 +170,7 @@ async def test_what_concerns_everyone_is_told_to_everyone_and_nobody_is_suspecte
 async def test_any_refusal_is_told_to_the_one_alone(error: Exception) -> None:
     bus = SlowBus()
     bus.failing = {2: error, 3: error}
-    tasks = await started(Commits(bus), bus, of("a"), of("b"), of("c"))
-    bus.free.set()
-    told = await asyncio.gather(*tasks, return_exceptions=True)
+    told = await outcomes(Commits(bus), bus, of("a"), of("b"), of("c"))
     assert bus.sent[1:] == [["b", "b", "c", "c"], ["b", "b"], ["c", "c"]]
     assert [type(one) for one in told] == [int, type(error), int]
 
@@ -185,9 +178,7 @@ async def test_any_refusal_is_told_to_the_one_alone(error: Exception) -> None:
 @pytest.mark.parametrize("limit", [{"most_writes": 5}, {"most_bytes": 23}])
 async def test_a_group_is_no_larger_than_the_server_takes(limit: dict[str, int]) -> None:
     bus = SlowBus()
-    tasks = await started(Commits(bus, **limit), bus, of("a"), of("b"), of("c"), of("d"), of("e", shown=9))
-    bus.free.set()
-    await asyncio.gather(*tasks)
+    await outcomes(Commits(bus, **limit), bus, of("a"), of("b"), of("c"), of("d"), of("e", shown=9))
     assert ["".join(dict.fromkeys(group)) for group in bus.sent] == ["a", "bc", "d", "e"]
 
 
