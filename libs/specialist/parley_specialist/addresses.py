@@ -35,6 +35,8 @@ _MAY_BECOME = re.compile(
 # Without one of these there is no address; looking for them costs nothing.
 _SIGN = re.compile(r"[:/\\?#%&]|www\.", re.IGNORECASE)
 _INNER = re.compile("[A-Za-z0-9]+")
+# Whole words in which nothing can be a sign of an address, each with what ends it: most of most texts.
+_PLAIN = re.compile(rf"(?:[^\s{re.escape(''.join(_ENDS))}:/\\?#%&.]*+[\s{re.escape(''.join(_ENDS))}])++")
 _TAIL = re.compile(r"[.,;:!?'*_~…]*\Z")
 _SAFE = re.compile(r"https://([a-z0-9.-]{1,253})(?::443)?(?:[/?#][a-z0-9._~/?#!$&+,;=:@%'*-]*)?", re.IGNORECASE)
 
@@ -65,12 +67,7 @@ class Addresses:
         for piece in pieces:
             at = 0
             while at < len(piece):
-                inner = _INNER.match(piece, at) if self._is_inside() else None
-                if inner:
-                    self._show(inner[0])
-                else:
-                    self._step(piece[at])
-                at = inner.end() if inner else at + 1
+                at = self._next(piece, at)
         return self._taken()
 
     def kept(self, piece: str) -> str:
@@ -87,6 +84,18 @@ class Addresses:
     def _taken(self) -> str:
         shown, self._out = "".join(self._out), []
         return shown
+
+    def _next(self, piece: str, at: int) -> int:
+        """Take what stands at `at`: as many words or letters as need no look each, or one character."""
+        if not self._held and (plain := _PLAIN.match(piece, at)):
+            self._out.append(plain[0])
+            self._said = ""
+            return plain.end()
+        if self._is_inside() and (inner := _INNER.match(piece, at)):
+            self._show(inner[0])
+            return inner.end()
+        self._step(piece[at])
+        return at + 1
 
     def _step(self, char: str) -> None:
         if char.isspace() or char in _ENDS:

@@ -14,6 +14,7 @@ from parley_specialist.shown import Policy, shown
 _MARK = re.compile(r"\[(\d{1,2})\]")
 _WORD = re.compile(r"[^\W_]+")
 _LONGEST_TITLE = 200
+_LONGEST_WORDS = 500
 _LONGEST_FACT = 2_000
 
 
@@ -65,14 +66,15 @@ def summary_of(turn: AssignTurn, done: Done, reason: str, policy: Policy) -> Han
     People and models read it: it holds no card numbers, and no links but those of an answer.
     """
 
-    def fit(text: str) -> str:
-        return shown(masked(text), policy)
+    def fit(text: str, longest: int) -> str:
+        # Masked before it is cut: half of a card's number is known for none.
+        return shown(masked(text)[:longest], policy)
 
+    said = [fit(line.text, _LONGEST_WORDS) for line in turn.messages]
     ids = [line.message_id for line in turn.messages]
     facts = list(turn.handoff.facts) if turn.handoff else []
-    facts += [Fact(f"The customer wrote: {fit(line.text)[:500]}", [line.message_id]) for line in turn.messages]
-    facts += [Fact(fit(fact)[:_LONGEST_FACT], ids) for fact in done.facts]
-    promises = [fit(turn.offer.question)] if turn.offer else []
-    questions = [fit(line.text)[:500] for line in turn.messages[-1:]]
+    facts += [Fact(f"The customer wrote: {words}", [one]) for words, one in zip(said, ids, strict=True)]
+    facts += [Fact(fit(fact, _LONGEST_FACT), ids) for fact in done.facts]
+    promises = [fit(turn.offer.question, _LONGEST_FACT)] if turn.offer else []
     unique = list({fact.text: fact for fact in facts}.values())
-    return HandoffSummary(fit(reason[:500]), unique[-20:], promises, questions)
+    return HandoffSummary(fit(reason, _LONGEST_WORDS), unique[-20:], promises, said[-1:])
