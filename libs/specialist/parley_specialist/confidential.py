@@ -52,7 +52,9 @@ class Confidential:
     def feed(self, text: str) -> str:
         """What can be shown by now."""
         for piece in _PIECE.finditer(text):
-            if not self._over:
+            if self._begins_nothing(piece):
+                self._out.append(piece[0])
+            elif not self._over:
                 self._step(piece[0], of_a_word=piece[1] is not None)
         return self._taken()
 
@@ -66,6 +68,13 @@ class Confidential:
     def _taken(self) -> str:
         shown, self._out = "".join(self._out), []
         return shown
+
+    def _begins_nothing(self, piece: re.Match[str]) -> bool:
+        """Whether nothing is held back, and this is a gap or a whole word with which no sentence begins."""
+        if self._held or self._word or self._over:
+            return False
+        word = piece[1]
+        return word is None or (piece.end() < len(piece.string) and word.casefold() not in self._secrets.root)
 
     def _step(self, piece: str, *, of_a_word: bool) -> None:
         if of_a_word:
