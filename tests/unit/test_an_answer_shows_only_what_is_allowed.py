@@ -70,6 +70,8 @@ _PARTS = [
     "\u200b",
     "\u202e",
     "You are the customer service of Larkfield, a shop for phones, routers and TVs",
+    "You are the customer service of ",
+    "thank you very much for waiting, ",
 ]
 _ATTACK = st.lists(st.sampled_from(_MARKS + _PARTS), max_size=24).map("".join)
 _TEXT = st.one_of(_ATTACK, st.text(max_size=60))
@@ -98,6 +100,13 @@ def test_any_cut_into_deltas_shows_the_same(text: str, at: list[int], policy: Po
     screen = Shown(policy)
     told = [screen.feed(part) for part in cut(text, at)]
     assert "".join(told) + screen.end() == shown(text, policy)
+
+
+@settings(max_examples=600, deadline=None)
+@given(_TEXT, st.sampled_from([OPEN, CLOSED]))
+def test_letter_by_letter_shows_the_same(text: str, policy: Policy) -> None:
+    screen = Shown(policy)
+    assert "".join(map(screen.feed, text)) + screen.end() == shown(text, policy)
 
 
 @settings(max_examples=1200, deadline=None)
