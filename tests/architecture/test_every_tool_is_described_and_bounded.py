@@ -65,6 +65,12 @@ def test_a_tool_says_what_it_does_and_when_to_use_it(tool: Tool) -> None:
     assert not [wording for wording in wordings if re.search(r"[A-Z]{3}-\d|@", wording)]
 
 
+@pytest.mark.parametrize("tool", EFFECTS)
+def test_what_is_checked_before_asking_takes_what_the_tool_takes(tool: Tool) -> None:
+    checked = tool.before_asking or tool.function
+    inspect.signature(checked).bind(None, **dict.fromkeys(tool.spec.parameters["properties"]))
+
+
 @pytest.mark.parametrize(("name", "schema"), PARAMETERS)
 def test_an_argument_is_described_for_a_question_and_bounded(name: str, schema: dict[str, Any]) -> None:
     assert re.match(r"(the|why|how|what|which|when|whether) ", schema["description"])

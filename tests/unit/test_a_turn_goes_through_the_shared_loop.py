@@ -36,7 +36,7 @@ from parley_specialist.ledger import Ledger
 from parley_specialist.loop import Deps, Loop
 from parley_specialist.settings import Settings
 from parley_specialist.spec import Spec
-from parley_specialist.tools import ToolContext, ToolResult, tool
+from parley_specialist.tools import ToolContext, ToolRefusedError, ToolResult, tool
 from parley_testkit.samples import ASSIGN, AT, NOTICE
 
 DONE = Finished("stop", "scripted", Usage(1, 1))
@@ -56,7 +56,18 @@ async def refund(context: ToolContext, payment_id: Annotated[str, Meta(pattern=r
     return ToolResult(f"{payment_id} was refunded.")
 
 
-SPEC = Spec("billing", "Billing", "charges", "You are billing.", [list_payments, refund])
+async def _is_yours(_context: ToolContext, payment_id: str) -> None:
+    if payment_id == "PAY-9":
+        raise ToolRefusedError("PAY-9 is not yours.")
+
+
+@tool(use_when=("dispute",), key=("payment_id",), confirm="Shall I dispute {payment_id}?", before_asking=_is_yours)
+async def dispute(context: ToolContext, payment_id: str) -> ToolResult:
+    """Dispute a payment."""
+    return ToolResult(f"{payment_id} is disputed.")
+
+
+SPEC = Spec("billing", "Billing", "charges", "You are billing.", [list_payments, refund, dispute])
 
 
 class FakeBackoffice:
@@ -183,6 +194,16 @@ async def test_an_effect_waits_for_the_customers_yes_to_these_very_arguments() -
     agreed = [Line("customer", "Yes please", "m-2")]
     done = await yes.answer(msgspec.structs.replace(fresh(messages=agreed), offer=offered.offer))
     assert done.tools == ["refund"] and len(yes.bus.everything("effect.*")) == 2
+
+
+async def test_nobody_is_asked_for_a_yes_that_would_lead_to_a_no() -> None:
+    scene = Scene(call("dispute", payment_id="PAY-9"), say("It is not yours."))
+    answered = await scene.answer()
+    result = msgspec.json.decode(scene.requests[1].messages[-1].content)
+    assert result["error"] == {"code": "refused", "message": "PAY-9 is not yours."}
+    assert answered.offer is None
+    possible = await Scene(call("dispute", payment_id="PAY-1"), say("Shall I dispute PAY-1?")).answer()
+    assert possible.offer == Offer("dispute", {"payment_id": "PAY-1"}, "Shall I dispute PAY-1?")
 
 
 @pytest.mark.parametrize("words", ["NO! do not cancel it", "what does it cost?", "yes, but wait", "never mind"])

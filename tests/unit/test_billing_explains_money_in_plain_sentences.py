@@ -120,8 +120,17 @@ async def test_a_discount_is_named() -> None:
     assert "less a discount of £0.06" in (await use(tools.explain_invoice, backoffice)).summary
 
 
+async def test_an_invoice_is_found_by_its_order() -> None:
+    backoffice = office(invoices=[invoice(3), invoice(2), invoice(1)])
+    backoffice.records["/orders/ORD-100002"] = ORDER
+    result = await use(tools.explain_invoice, backoffice, '{"invoice_id": "ORD-100002"}')
+    assert result.data == {"invoice_id": "INV-200002", "order_id": "ORD-100002"}
+
+
 async def test_an_invoice_of_nobody_is_refused() -> None:
     backoffice = office(invoices=[invoice(1)])
+    with pytest.raises(ToolRefusedError, match=r"There is no invoice for order ORD-999999 on your account\."):
+        await use(tools.explain_invoice, backoffice, '{"invoice_id": "ORD-999999"}')
     with pytest.raises(ToolRefusedError, match=r"There is no invoice INV-999999 of yours\."):
         await use(tools.explain_invoice, backoffice, '{"invoice_id": "INV-999999"}')
     with pytest.raises(ToolRefusedError, match="no invoices yet"):

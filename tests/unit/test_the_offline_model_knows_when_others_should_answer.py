@@ -76,6 +76,29 @@ def test_without_the_tool_nobody_is_promised() -> None:
     assert say("this is unacceptable!", "escalation").tool == "open_ticket"
 
 
+_OFFERED = ("why is my bill higher than last month?", "I can't find that. Would you like me to bring in a person?")
+
+
+@pytest.mark.parametrize("yes", ["yes", "Yes please", "yes please, thanks", "ok do that"])
+def test_the_yes_to_a_person_brings_one_with_what_it_is_about(yes: str) -> None:
+    asked = say(yes, passages=PASSAGES, window=_OFFERED)
+    assert asked.tool == "escalate" and "why is my bill higher" in asked.arguments["reason"]
+    # The same words, as the specialty hears them that takes the conversation over.
+    opened = say(yes, "escalation", window=_OFFERED)
+    assert opened.tool == "open_ticket" and "why is my bill higher" in opened.arguments["subject"]
+
+
+@pytest.mark.parametrize("answer", ["no", "no thanks", "maybe later"])
+def test_without_a_yes_nobody_comes(answer: str) -> None:
+    assert say(answer, passages=PASSAGES, window=_OFFERED).tool != "escalate"
+    assert say(answer, "escalation", window=_OFFERED).tool != "open_ticket"
+
+
+def test_the_matter_is_the_last_thing_that_was_more_than_a_yes() -> None:
+    window = [_OFFERED[0], "Is it about your router?", "yes", _OFFERED[1]]
+    assert "why is my bill higher" in say("yes", "escalation", window=window).arguments["subject"]
+
+
 def test_the_routers_sure_word_moves_the_conversation() -> None:
     said = say("my wifi drops all the time", facts=[_TECHNICAL])
     assert (said.tool, said.arguments["to"]) == ("handoff", "technical")

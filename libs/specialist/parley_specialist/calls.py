@@ -108,11 +108,9 @@ class Caller:
         reason = self._spec.rules.check(call.name, arguments, turn)
         if reason:
             return refusal("refused", reason)
-        if tool.confirm and not _confirmed(turn, tool, arguments):
-            question = tool.question(arguments)
-            done.offer = Offer(call.name, arguments, question)
-            return Reply(True, needs_confirmation={"question": question})
         try:
+            if tool.confirm and not _confirmed(turn, tool, arguments):
+                return await self._ask(tool, arguments, turn, done)
             result = await self._carry_out(tool, arguments, turn, done, chat)
         except ToolRefusedError as error:
             return refusal(error.code, error.message)
@@ -120,20 +118,31 @@ class Caller:
         done.facts.append(result.summary)
         return Reply(True, result.summary, result.data, result.suggest)
 
+    async def _ask(self, tool: Tool, arguments: dict[str, Any], turn: AssignTurn, done: Done) -> Reply:
+        """Offer it, unless it is known to be impossible. ToolRefusedError says why it is."""
+        if tool.before_asking:
+            await tool.before_asking(self._context(tool, turn), **arguments)
+        question = tool.question(arguments)
+        done.offer = Offer(tool.spec.name, arguments, question)
+        return Reply(True, needs_confirmation={"question": question})
+
+    def _context(self, tool: Tool, turn: AssignTurn, key: str = "") -> ToolContext:
+        backoffice = self._backoffice.of(turn.identity, key, repeatable=self._repeatable(tool))
+        return ToolContext(turn.identity, turn.conversation, turn.turn_id, backoffice)
+
+    def _repeatable(self, tool: Tool) -> bool:
+        return tool.repeatable and self._idempotent
+
     async def _carry_out(
         self, tool: Tool, arguments: dict[str, Any], turn: AssignTurn, done: Done, chat: list[ChatMessage]
     ) -> ToolResult:
-        repeatable = tool.repeatable and self._idempotent
-
         async def act(key: str, intended: dict[str, Any]) -> ToolResult:
-            backoffice = self._backoffice.of(turn.identity, key, repeatable=repeatable)
-            context = ToolContext(turn.identity, turn.conversation, turn.turn_id, backoffice)
-            return await tool.function(context, **intended)
+            return await tool.function(self._context(tool, turn, key), **intended)
 
         if not tool.effect:
             return await act("", arguments)
         decided = _decided(turn, done, chat)
-        return await self._ledger.once(turn, tool, arguments, act, decided=decided, repeatable=repeatable)
+        return await self._ledger.once(turn, tool, arguments, act, decided=decided, repeatable=self._repeatable(tool))
 
 
 def _decided(turn: AssignTurn, done: Done, chat: list[ChatMessage]) -> TurnDecided:

@@ -62,12 +62,14 @@ class ToolRefusedError(PermanentError):
 
 
 Function = Callable[..., Awaitable[ToolResult]]
+Check = Callable[..., Awaitable[object]]
 
 
 class Tool(msgspec.Struct, frozen=True):
     """`key` names the arguments that make a side effect unique (with `$turn` for one that may be repeated later);
-    empty for a tool that only reads. `confirm` is the question that the customer must have said yes to. One that is not
-    `repeatable` is never tried a second time while its outcome is unknown: a person finds out.
+    empty for a tool that only reads. `confirm` is the question that the customer must have said yes to; `before_asking`
+    takes the tool's arguments and raises ToolRefusedError where a yes would lead to a no. One that is not `repeatable`
+    is never tried a second time while its outcome is unknown: a person finds out.
     """
 
     spec: ToolSpec
@@ -75,6 +77,7 @@ class Tool(msgspec.Struct, frozen=True):
     arguments: type[msgspec.Struct]
     key: tuple[str, ...] = ()
     confirm: str = ""
+    before_asking: Check | None = None
     repeatable: bool = True
 
     @property
@@ -94,7 +97,12 @@ class Tool(msgspec.Struct, frozen=True):
 
 
 def tool(
-    *, use_when: Sequence[str], key: Sequence[str] = (), confirm: str = "", repeatable: bool = True
+    *,
+    use_when: Sequence[str],
+    key: Sequence[str] = (),
+    confirm: str = "",
+    before_asking: Check | None = None,
+    repeatable: bool = True,
 ) -> Callable[[Function], Tool]:
     """Make a tool of `async def name(context, arg: Annotated[type, msgspec.Meta(...)]) -> ToolResult`.
 
@@ -109,7 +117,7 @@ def tool(
         parameters = {name: value for name, value in parameters.items() if name != "title"}
         description = f"{what}\nUse when: {'; '.join(use_when)}"
         spec = ToolSpec(function.__name__, description, parameters | {"additionalProperties": False})
-        return Tool(spec, function, arguments, tuple(key), confirm, repeatable)
+        return Tool(spec, function, arguments, tuple(key), confirm, before_asking, repeatable)
 
     return make
 

@@ -126,6 +126,14 @@ def unsettled(invoices: Sequence[Invoice]) -> str:
     return ""
 
 
+def no_invoice(wanted: str) -> str:
+    """Why there is no invoice of that number, of that order's number, or 'latest' of all."""
+    if wanted == "latest":
+        return "You have no invoices yet."
+    of = f"for order {wanted} on your account" if wanted.startswith("ORD-") else f"{wanted} of yours"
+    return f"There is no invoice {of}."
+
+
 def not_charged_twice(payments: Sequence[Payment], now: datetime) -> str:
     """What to say where nothing is surplus: a second amount may be reserved only, or given back already."""
     if not payments:

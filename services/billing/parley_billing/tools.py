@@ -20,8 +20,8 @@ PaymentId = Annotated[
 InvoiceId = Annotated[
     str,
     Meta(
-        pattern=r"^(INV-[0-9]{1,12}|latest)$",
-        description="the number of the invoice, such as INV-200001, or 'latest' for the newest one",
+        pattern=r"^((INV|ORD)-[0-9]{1,12}|latest)$",
+        description="the number of the invoice or its order, such as INV-200001, or 'latest' for the newest one",
     ),
 ]
 
@@ -105,6 +105,17 @@ async def find_duplicate_charges(context: ToolContext) -> ToolResult:
     return ToolResult(" ".join([*told, domain.remedy(found[0])]), data, suggest)
 
 
+async def _refundable(context: ToolContext, payment_id: str) -> Payment:
+    payments = await _payments(context)
+    payment = next((one for one in payments if one.payment_id == payment_id), None)
+    if payment is None:
+        raise ToolRefusedError(f"There is no payment {payment_id} on your account.")
+    refusal = domain.refund_refusal(payment, payments, await _invoices(context))
+    if refusal:
+        raise ToolRefusedError(refusal)
+    return payment
+
+
 @tool(
     use_when=(
         "refund this payment",
@@ -120,16 +131,11 @@ async def find_duplicate_charges(context: ToolContext) -> ToolResult:
     ),
     key=("payment_id",),
     confirm="Shall I refund payment {payment_id}?",
+    before_asking=_refundable,
 )
 async def refund_payment(context: ToolContext, payment_id: PaymentId) -> ToolResult:
     """Give back a payment that was charged too much, in full."""
-    payments = await _payments(context)
-    payment = next((one for one in payments if one.payment_id == payment_id), None)
-    if payment is None:
-        raise ToolRefusedError(f"There is no payment {payment_id} on your account.")
-    refusal = domain.refund_refusal(payment, payments, await _invoices(context))
-    if refusal:
-        raise ToolRefusedError(refusal)
+    payment = await _refundable(context, payment_id)
     # The body must follow from the effect's key: the same key with another body would be refused.
     refund = await send(context, "POST", f"/payments/{payment_id}/refund", {"reason": "Charged too much"}, Refund)
     amount = money(refund.amount, refund.currency)
@@ -215,10 +221,9 @@ async def list_invoices(context: ToolContext) -> ToolResult:
 async def explain_invoice(context: ToolContext, invoice_id: InvoiceId = "latest") -> ToolResult:
     """Explain what an invoice is made up of: items, fees, VAT, and whether it is paid."""
     invoices = await _invoices(context)
-    wanted = [invoice for invoice in invoices if invoice_id in ("latest", invoice.invoice_id)]
+    wanted = [invoice for invoice in invoices if invoice_id in ("latest", invoice.invoice_id, invoice.order_id)]
     if not wanted:
-        none = "You have no invoices yet." if invoice_id == "latest" else f"There is no invoice {invoice_id} of yours."
-        raise ToolRefusedError(none)
+        raise ToolRefusedError(domain.no_invoice(invoice_id))
     invoice = wanted[0]
     order = await read(context, f"/orders/{invoice.order_id}", Order)
     told = f"{domain.invoice_told(invoice, now())} {domain.explained(invoice, order)}"
@@ -249,6 +254,23 @@ async def subscription_details(context: ToolContext) -> ToolResult:
     return ToolResult(domain.plan_told(plan, now()), {"active": plan.ends_on is None})
 
 
+async def _membership(context: ToolContext) -> Subscription:
+    plan = await _plan(context)
+    if plan is None:
+        raise ToolRefusedError("You have no Larkfield Plus membership that could be cancelled.")
+    return plan
+
+
+def _refuse_if_ended(plan: Subscription) -> None:
+    if plan.ends_on is not None:
+        told = f"{domain.plan_name(plan)} is cancelled already; your benefits end on {day(plan.ends_on, now())}."
+        raise ToolRefusedError(told)
+
+
+async def _may_be_ended(context: ToolContext) -> None:
+    _refuse_if_ended(await _membership(context))
+
+
 @tool(
     use_when=(
         "cancel my Plus",
@@ -266,17 +288,14 @@ async def subscription_details(context: ToolContext) -> ToolResult:
     ),
     key=("$turn",),
     confirm="Shall I cancel your Larkfield Plus membership?",
+    before_asking=_may_be_ended,
 )
 async def cancel_subscription(context: ToolContext) -> ToolResult:
     """Cancel Larkfield Plus at the end of the period that is paid."""
-    plan = await _plan(context)
-    if plan is None:
-        raise ToolRefusedError("You have no Larkfield Plus membership that could be cancelled.")
+    plan = await _membership(context)
     try:
         ended = await send(context, "POST", "/subscription/cancel", {}, Subscription)
-    except ToolRefusedError as error:
-        if plan.ends_on is None:
-            raise
-        told = f"{domain.plan_name(plan)} is cancelled already; your benefits end on {day(plan.ends_on, now())}."
-        raise ToolRefusedError(told) from error
+    except ToolRefusedError:
+        _refuse_if_ended(plan)
+        raise
     return ToolResult(domain.plan_ended(ended, now()), {"ends_on": str(ended.ends_on)})

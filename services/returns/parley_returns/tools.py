@@ -105,6 +105,15 @@ async def order_status(context: ToolContext, order_id: AnyOrder = "latest") -> T
     return ToolResult(told, {"order_id": order.order_id, "status": order.status})
 
 
+async def _may_be_cancelled(context: ToolContext, order_id: str) -> None:
+    order = await _order(context, order_id)
+    # What can still be cancelled must not wait for a membership that can't be read.
+    plus = order.status != "received" and await _plus(context)
+    refusal = domain.cancel_refusal(order, plus=plus, now=now())
+    if refusal:
+        raise ToolRefusedError(refusal)
+
+
 @tool(
     use_when=(
         "cancel my order",
@@ -121,18 +130,23 @@ async def order_status(context: ToolContext, order_id: AnyOrder = "latest") -> T
     ),
     key=("order_id",),
     confirm="Shall I cancel order {order_id}? A cancelled order can't be restored.",
+    before_asking=_may_be_cancelled,
 )
 async def cancel_order(context: ToolContext, order_id: OrderId) -> ToolResult:
     """Cancel an order that is not packed yet; what was paid is refunded."""
-    order = await _order(context, order_id)
-    # What can still be cancelled must not wait for a membership that can't be read.
-    plus = order.status != "received" and await _plus(context)
-    refusal = domain.cancel_refusal(order, plus=plus, now=now())
-    if refusal:
-        raise ToolRefusedError(refusal)
+    await _may_be_cancelled(context, order_id)
     done = await send(context, "POST", f"/orders/{order_id}/cancel", {}, Cancelled)
     refunds = [refund.refund_id for refund in done.refunds]
     return ToolResult(domain.cancelled(order_id, done.refunds), {"order_id": order_id, "refunds": refunds})
+
+
+async def _may_be_returned(context: ToolContext, order_id: str, reason: str) -> bool:
+    """Whether it may be, and if so whether with the longer period of Plus; ToolRefusedError where it may not."""
+    order, plus = await _order(context, order_id), await _plus(context)
+    refusal = domain.return_refusal(order, plus=plus, now=now())
+    if refusal:
+        raise ToolRefusedError(refusal)
+    return plus
 
 
 @tool(
@@ -153,15 +167,13 @@ async def cancel_order(context: ToolContext, order_id: OrderId) -> ToolResult:
     ),
     key=("order_id",),
     confirm="Shall I book the return of order {order_id}?",
+    before_asking=_may_be_returned,
 )
 async def start_return(context: ToolContext, order_id: OrderId, reason: Why = "not stated") -> ToolResult:
     """Book the return of a delivered order within the return period."""
-    order, plus, at = await _order(context, order_id), await _plus(context), now()
-    refusal = domain.return_refusal(order, plus=plus, now=at)
-    if refusal:
-        raise ToolRefusedError(refusal)
+    plus = await _may_be_returned(context, order_id, reason)
     made = await send(context, "POST", "/returns", {"order_id": order_id, "reason": reason}, Return)
-    told = domain.return_booked(made, reason, plus=plus, now=at)
+    told = domain.return_booked(made, reason, plus=plus, now=now())
     return ToolResult(told, {"return_id": made.return_id, "send_by": str(made.send_by)})
 
 

@@ -87,6 +87,15 @@ async def device_status(context: ToolContext, device_id: AnyDevice = "all") -> T
     return ToolResult(told, {one.device_id: one.status for one in found}, suggest)
 
 
+async def _restartable(context: ToolContext, device_id: str) -> Device:
+    found = domain.chosen(await _devices(context), device_id)
+    if len(found) != 1:
+        raise ToolRefusedError(domain.which(found) if found else domain.missing(device_id))
+    if not domain.online(found[0]):
+        raise ToolRefusedError(domain.diagnosis(found[0], now()))
+    return found[0]
+
+
 @tool(
     use_when=(
         "restart my router",
@@ -105,14 +114,10 @@ async def device_status(context: ToolContext, device_id: AnyDevice = "all") -> T
     ),
     key=("device_id", "$turn"),
     confirm="Shall I restart your device now ({device_id})? It is off for about two minutes.",
+    before_asking=_restartable,
 )
 async def restart_device(context: ToolContext, device_id: OneDevice) -> ToolResult:
     """Restart one device of the customer from afar."""
-    found = domain.chosen(await _devices(context), device_id)
-    if len(found) != 1:
-        raise ToolRefusedError(domain.which(found) if found else domain.missing(device_id))
-    device = found[0]
-    if not domain.online(device):
-        raise ToolRefusedError(domain.diagnosis(device, now()))
+    device = await _restartable(context, device_id)
     done = await send(context, "POST", f"/devices/{device.device_id}/restart", {}, Device)
     return ToolResult(domain.restarted(done), {"device_id": device.device_id})

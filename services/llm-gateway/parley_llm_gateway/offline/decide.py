@@ -62,22 +62,19 @@ def _settle_offer(turn: Turn) -> Decision | None:
 
 def _bring_person(turn: Turn) -> Decision | None:
     said = turn.situation.message
-    offered = replies.OFFER_PERSON in turn.situation.last_answer
-    accepted = offered and not turn.situation.facts.offer and consent(said, replies.OFFER_PERSON) == "yes"
-    asked = wishes.wants_person(said)
-    if not (asked or accepted or wishes.complains(said) or wishes.is_in_danger(said)):
+    asked = turn.accepts_person or wishes.wants_person(said)
+    if not (asked or wishes.complains(said) or wishes.is_in_danger(said)):
         return None
     if ESCALATE not in turn.situation.tools:
         return None
-    why = "wants a person" if asked or accepted else "complains" if wishes.complains(said) else "reports a danger"
-    about = said if not accepted else next(iter(turn.situation.before), said)
-    reason = f"The customer {why}: {quoted(about, _REASON_CHARS)}"
+    why = "wants a person" if asked else "complains" if wishes.complains(said) else "reports a danger"
+    reason = f"The customer {why}: {quoted(turn.matter, _REASON_CHARS)}"
     return Decision(call=Call(ESCALATE, {"urgency": _urgency(turn, said), "reason": reason}))
 
 
 def _be_polite(turn: Turn) -> Decision | None:
     said = turn.situation.message
-    if turn.answered or turn.consent in ("yes", "no"):
+    if turn.answered or turn.consent in ("yes", "no") or turn.accepts_person:
         return None
     kind = wishes.courtesy(said)
     if not kind and (turn.message or turn.consent):

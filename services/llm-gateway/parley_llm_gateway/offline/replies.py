@@ -11,10 +11,10 @@ from parley_llm_gateway.offline.passages import RELEVANT, SURE, Sentence, cited
 from parley_llm_gateway.offline.situation import Result
 from parley_llm_gateway.offline.tools import ESCALATE
 from parley_llm_gateway.offline.turn import Turn
+from parley_llm_gateway.offline.wishes import OFFER_PERSON
 from parley_llm_gateway.offline.words import stems, weight
 from parley_recap.rules import promises_in
 
-OFFER_PERSON = "Would you like me to bring in a person?"
 UNGROUNDED = (
     "I am Parley's offline model. I answer only from help pages and tool results that come with a conversation, "
     "and this one has none, so I can't help with this. Connect a model provider for open questions."

@@ -81,7 +81,20 @@ class Turn:
         if self.consent in ("yes", "no"):
             rest = without_answer(said)
             return "" if is_bare(rest) or (rest == said and "?" not in said) else rest
-        return self._accepted if is_bare(said) else said
+        return self._accepted if is_bare(said) or self.accepts_person else said
+
+    @cached_property
+    def accepts_person(self) -> bool:
+        """Whether it is the yes to the person whom we, or who had the conversation before, have offered."""
+        offered = wishes.OFFER_PERSON in self.situation.last_answer and not self.situation.facts.offer
+        return offered and consent(self.situation.message, wishes.OFFER_PERSON) == "yes"
+
+    @cached_property
+    def matter(self) -> str:
+        """What the customer has come for: what was said last that is more than a yes or no."""
+        said = self.situation.message
+        earlier = (text for text in self.situation.before if not is_bare(text))
+        return next(earlier, said) if self.accepts_person else said
 
     @cached_property
     def context(self) -> list[str]:
@@ -240,6 +253,8 @@ class Turn:
     @cached_property
     def _accepted(self) -> str:
         """'PAY-300002 can be refunded.', where we said that last and the customer says 'yes please'; else empty."""
+        if self.accepts_person:
+            return wishes.for_person(self.matter)
         last = (sentences(self.situation.last_answer) or [""])[-1]
         agreed = not self.consent and is_bare(self.situation.message) and consent(self.situation.message, "") == "yes"
         if not agreed or not _POSSIBLE.search(last) or asking.asked_in(last):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from parley_llm_gateway.offline import wordings
+from parley_llm_gateway.offline.clean import quoted
 from parley_llm_gateway.offline.words import fold, stems, weight
 
 Urgency = Literal["low", "normal", "high", "critical"]
 Courtesy = Literal["greeting", "thanks", "bye", "who", ""]
 
+OFFER_PERSON = "Would you like me to bring in a person?"
 _SHORT = 3
 
 
@@ -22,6 +24,11 @@ def wants_person(text: str) -> bool:
     if machine or wordings.CALL_ME.search(said) or wordings.SHORT_PERSON.fullmatch(said):
         return True
     return bool(wordings.PERSON.search(said)) and not wordings.ABOUT_CONTACT.search(said)
+
+
+def for_person(matter: str) -> str:
+    """The wish for a person to look at a matter, in one sentence."""
+    return f"I want to talk to a person about “{quoted(matter)}”"
 
 
 def complains(text: str) -> bool:
