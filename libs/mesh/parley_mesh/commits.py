@@ -9,13 +9,15 @@ from contextvars import Context
 from typing import Literal, NamedTuple
 
 from parley_mesh.bus import Bus, Write
-from parley_proto.errors import AmbiguousCommitError, StreamFullError, TransientError
+from parley_proto.errors import AmbiguousCommitError, ConflictError, StreamFullError, TransientError
 
 # The server takes 1,000 messages a batch (nats.md). While it stores one, nobody else writes: no more than this.
 MOST_WRITES = 500
 MOST_BYTES = 1 << 20
 # So many go alone at once: all instances together may have 50 batches open (nats.md).
 _APART = 5
+# Where the log is silent nobody's turn comes soon: rather the caller's own next try than a place in a queue.
+_APART_WAIT_S = 5.0
 _SUSPECTS = 1_000
 
 # Whether the log has found fault with one of a group, with none of them, or has not answered at all.
@@ -41,8 +43,9 @@ class Commits:
     Opening a batch costs a single server a folder, three files and a sync, during which nobody else writes to the
     stream: 1.5 ms of a processor, where a message in it costs 0.03. So the busier the log is, the more share that.
 
-    A group that is refused is halved until the one is alone that the log has something against. Whoever was in a group
-    without an answer, or was refused alone, goes alone the next time: it may have been the cause.
+    A group that is refused is halved until the one is alone that the log has something against; that the log is full
+    is told to the whole group. Whoever was in a group without an answer, or was refused alone for another reason than
+    that somebody else has written, goes alone the next time: it may have been the cause.
     """
 
     def __init__(self, bus: Bus, *, most_writes: int = MOST_WRITES, most_bytes: int = MOST_BYTES) -> None:
@@ -58,24 +61,33 @@ class Commits:
     async def commit(self, batch: list[Write]) -> int:
         """Store all of `batch` or nothing; the sequence of its last member, by whose subject the batch is known.
 
-        Errors as of `Bus.commit`: a refusal is always of this batch, never of one that it was grouped with.
+        Errors as of `Bus.commit`: a refusal is of this batch, never of one that it was grouped with, unless it concerns
+        everybody, such as a log that is full. TransientError too where a silent log keeps it waiting.
         """
         one = _Waiting(batch, asyncio.get_running_loop().create_future())
         if one.key in self._suspects:
             return await self._alone(one)
         self._waiting.append(one)
-        if self._worker is None:
+        if self._worker is None or self._worker.done():
             # In nobody's trace: the group is everybody's.
             self._worker = asyncio.create_task(self._run(), name="commits", context=Context())
         return await one.stored
 
     async def _alone(self, one: _Waiting) -> int:
         try:
-            async with self._apart:
-                seq = await self._bus.commit(one.batch)
+            async with asyncio.timeout(_APART_WAIT_S):
+                await self._apart.acquire()
+        except TimeoutError as error:
+            raise TransientError("The log does not answer just now: nothing was stored.") from error
+        try:
+            seq = await self._bus.commit(one.batch)
+        except ConflictError:
+            raise
         except Exception:
             self._suspect(one)
             raise
+        finally:
+            self._apart.release()
         self._suspects.pop(one.key, None)
         return seq
 
@@ -94,8 +106,9 @@ class Commits:
 
     def _next(self) -> list[_Waiting]:
         """Half of what was refused, or the oldest of those that still wait: at least one, if there is any."""
-        if self._halves:
-            return self._halves.popleft()
+        while self._halves:
+            if half := [one for one in self._halves.popleft() if not one.stored.done()]:
+                return half
         group, writes, size = list[_Waiting](), 0, 0
         while self._waiting:
             one = self._waiting[0]
@@ -126,7 +139,7 @@ class Commits:
             self._halves.extendleft([group[middle:], group[:middle]])
             return
         _tell(group, error)
-        if verdict != "none":
+        if verdict != "none" and not isinstance(error, ConflictError):
             for one in group:
                 self._suspect(one)
         if verdict != "one":

@@ -87,7 +87,7 @@ class Addresses:
 
     def _next(self, piece: str, at: int) -> int:
         """Take what stands at `at`: as many words or letters as need no look each, or one character."""
-        if not self._held and (plain := _PLAIN.match(piece, at)):
+        if not self._held and not self._said and (plain := _PLAIN.match(piece, at)):
             self._out.append(plain[0])
             self._said = ""
             return plain.end()

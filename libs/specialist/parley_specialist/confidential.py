@@ -26,7 +26,7 @@ class Secrets:
         self.root: Trie = {}
         for block in _BLOCK.split(instructions):
             for sentence in _SENTENCE.split(block):
-                self._add(_WORD.findall(sentence.casefold()))
+                self._add([word.casefold() for word in _WORD.findall(sentence)])
         self.beginnings = {word[:size] for word in self.root for size in range(1, len(word) + 1)}
 
     def _add(self, words: list[str]) -> None:

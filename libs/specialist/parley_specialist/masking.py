@@ -6,11 +6,13 @@ an account by its own check digits (ISO 13616, mod 97-10).
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 
 # What people write between groups of digits, and what nobody sees.
-_GAP = "[ \\t\\n\u00a0\u2007\u2009\u202f\u3000.,/_|\u2010-\u2015\u2212\u00ad\u200b-\u200f\u2060\ufeff-]{0,3}"
-_DIGITS = re.compile(rf"(?<![\d+])\d(?:{_GAP}\d){{12,400}}(?!\d)")
+_GAP = "[\\s.,/_|*\u00b7\u2010-\u2015\u2212\u00ad\u200b-\u200f\u2060\ufeff-]{0,4}"
+_DIGITS = re.compile(rf"(?<![\d+])\d(?:{_GAP}\d){{12,}}(?!\d)")
 _GROUP = re.compile(r"\d+")
 _DIGIT = re.compile(r"\d")
 # In every code, and in every account's number the two that check the rest; most texts have none.
@@ -19,7 +21,7 @@ _PAIR = re.compile(r"\d\d")
 _ACCOUNT = re.compile(r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}\b")
 _CODE = re.compile(
     r"\b(cvv2?|cvc2?|cvn|csc|security code|pin|passcode)"
-    r"((?:'s|\s+code|\s+number|\s+is|\s+was)*\s*[:=-]?\s*)(\d{3,8})\b",
+    r"((?:'s|\s+code|\s+number|\s+is|\s+was)*\s*(?:[:=-]\s*)?)(\d{3,8})\b",
     re.IGNORECASE,
 )
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
@@ -54,18 +56,23 @@ def _cards(run: str) -> str:
 
 
 def _card_from(groups: list[re.Match[str]], first: int) -> int | None:
-    """The last group of the longest card that begins with group `first`."""
-    for last in range(len(groups) - 1, first - 1, -1):
-        if _is_card([group[0] for group in groups[first : last + 1]]):
-            return last
-    return None
+    """The last group of the longest card that begins with group `first`; nobody looks further than a card is long."""
+    sizes = itertools.accumulate(len(group[0]) for group in groups[first : first + _LONGEST_CARD])
+    ends = [first + count for count, size in enumerate(sizes) if _SHORTEST_CARD <= size <= _LONGEST_CARD]
+    found = (last for last in reversed(ends) if _is_card([group[0] for group in groups[first : last + 1]]))
+    return next(found, None)
 
 
 def _is_card(groups: list[str]) -> bool:
     sizes = [len(group) for group in groups]
     fits = _SHORTEST_CARD <= sum(sizes) <= _LONGEST_CARD and _written_as_one(sizes)
-    number = "".join(groups)
+    number = _in_ascii("".join(groups))
     return fits and bool(re.match(_ISSUERS[len(number)], number)) and _is_luhn(number)
+
+
+def _in_ascii(number: str) -> str:
+    """People write digits in other scripts as well, and full width."""
+    return number if number.isascii() else "".join(str(unicodedata.digit(char)) for char in number)
 
 
 def _written_as_one(sizes: list[int]) -> bool:

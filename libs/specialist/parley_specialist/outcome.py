@@ -67,8 +67,9 @@ def summary_of(turn: AssignTurn, done: Done, reason: str, policy: Policy) -> Han
     """
 
     def fit(text: str, longest: int) -> str:
-        # Masked before it is cut: half of a card's number is known for none.
-        return shown(masked(text)[:longest], policy)
+        # Cut last: half of a number, an address or a sentence is known for none. Masked again, as what is shown may be
+        # a number only now that what stood between its digits is gone.
+        return masked(shown(masked(text), policy))[:longest]
 
     said = [fit(line.text, _LONGEST_WORDS) for line in turn.messages]
     ids = [line.message_id for line in turn.messages]
