@@ -246,6 +246,12 @@ def test_an_answer_ends_where_it_recites_the_instructions() -> None:
     assert shown("You are the customer of the month. Plus costs £3.90.", OPEN).endswith("Plus costs £3.90.")
 
 
+def test_a_sentence_is_known_in_every_script() -> None:
+    secret = "Parcels from İstanbul and from the STRAẞE office go out before noon on weekdays"
+    policy = Policy(frozenset(), Secrets(f"{secret}."))
+    assert shown(f"Well: {secret}. Anything else?", policy) == f"Well: {WITHHELD}"
+
+
 @given(st.text())
 def test_nothing_invisible_is_shown(text: str) -> None:
     assert not re.search(

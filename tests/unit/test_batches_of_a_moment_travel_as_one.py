@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from parley_mesh import commits as module
 from parley_mesh.bus import Write
 from parley_mesh.commits import Commits
 from parley_mesh.errors import from_api
@@ -147,6 +148,37 @@ async def test_one_that_is_never_answered_holds_others_up_only_once() -> None:
         await again
 
 
+async def test_who_was_only_late_is_no_suspect() -> None:
+    bus = SlowBus()
+    commits = Commits(bus)
+    await outcomes(commits, bus, of("a", expect=99))
+    told = await outcomes(Commits(bus), bus, of("b"), of("c", expect=99), of("d"))
+    assert isinstance(told[1], ConflictError)
+    bus.sent.clear()
+    await asyncio.gather(commits.commit(of("e")), commits.commit(of("a")), commits.commit(of("f")))
+    assert ["a" in group and len(group) > 2 for group in bus.sent] == [True]
+
+
+async def test_behind_batches_that_a_silent_log_does_not_answer_nobody_waits_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_APART_WAIT_S", 0.05)
+    bus = SlowBus()
+    bus.failing[1] = AmbiguousCommitError("No answer.", code="timeout")
+    commits = Commits(bus, most_writes=100)
+    letters = "abcdefg"
+    group = asyncio.gather(*(commits.commit(of(letter)) for letter in letters), return_exceptions=True)
+    bus.free.set()
+    assert all(isinstance(one, AmbiguousCommitError) for one in await group)
+    bus.free.clear()
+    again = [asyncio.create_task(commits.commit(of(letter))) for letter in letters]
+    await until(lambda: sum(task.done() for task in again) == 2, 10)
+    told = [task.exception() for task in again if task.done()]
+    assert all(isinstance(one, TransientError) and "nothing was stored" in one.message for one in told)
+    bus.free.set()
+    assert len([task for task in await asyncio.gather(*again, return_exceptions=True) if isinstance(task, int)]) == 5
+
+
 async def test_halves_do_not_wait_for_a_log_that_has_fallen_silent() -> None:
     bus = SlowBus()
     bus.failing = {2: ConflictError("Somebody else."), 3: UNANSWERED[0]}
@@ -189,6 +221,26 @@ async def test_who_has_gone_before_their_turn_is_not_stored() -> None:
     bus.free.set()
     await asyncio.gather(first, last)
     assert bus.sent == [["a", "a"], ["c", "c"]]
+
+
+async def test_who_has_gone_before_their_half_was_tried_is_not_stored() -> None:
+    class PausingAtTheHalves(SlowBus):
+        async def commit(self, batch: list[Write]) -> int:
+            if len(self.sent) == 2:
+                self.free.clear()
+            return await super().commit(batch)
+
+    bus = PausingAtTheHalves()
+    tasks = await started(Commits(bus), bus, of("a"), of("b", expect=99), of("c"), of("d"), of("e"))
+    bus.free.set()
+    await until(lambda: len(bus.sent) == 3, 10)
+    tasks[3].cancel()
+    tasks[4].cancel()
+    await asyncio.sleep(0)
+    bus.free.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(told[1], ConflictError) and isinstance(told[2], int)
+    assert ["d" in group for group in bus.sent[2:]] == [False] * len(bus.sent[2:])
 
 
 async def test_who_goes_while_it_is_stored_keeps_nobody_waiting() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from parley_proto.llm import ToolCall
 from parley_proto.rag import Passage
 from parley_proto.specialist import Fact, HandoffSummary, Line, Offer, Summary
+from parley_specialist import masking
 from parley_specialist.calls import LONGEST_ARGUMENTS, LONGEST_RESULT, MOST_CALLS, Reply, sound
 from parley_specialist.masking import masked
 from parley_specialist.prompt import SEARCH, SO_FAR, STANDING, opening
@@ -65,6 +66,10 @@ def test_a_call_and_its_result_belong_together() -> None:
         ("4111\u200b1111\u200b1111\u200b1111", "•••• 1111"),
         ("card4111111111111111x", "card•••• 1111x"),
         ("4111 / 1111 / 1111 / 1111, 4111_1111_1111_1111", "•••• 1111, •••• 1111"),
+        ("4111    1111\u20031111*1111, 4111·1111·1111·1111", "•••• 1111, •••• 1111"),
+        ("４１１１ １１１１ １１１１ １１１１", "•••• １１１１"),
+        ("٤١١١١١١١١١١١١١١١", "•••• ١١١١"),
+        ("1 " * 500 + "4111 1111 1111 1111", "1 " * 500 + "•••• 1111"),
         ("my pin's 1234, cvv number: 123", "my pin's •••, cvv number: •••"),
         ("cvv 737 and security code is 1234", "cvv ••• and security code is •••"),
         ("GB29 NWBK 6016 1331 9268 19 AND MORE", "GB•••• 6819 AND MORE"),
@@ -72,6 +77,21 @@ def test_a_call_and_its_result_belong_together() -> None:
 )
 def test_numbers_that_open_money_are_masked(text: str, told: str) -> None:
     assert masked(text) == told
+
+
+@pytest.mark.parametrize("text", ["1 " * 4_000, "11 " * 2_600, "4111 " * 1_600, "0,1,1,0,1," * 800])
+def test_nobody_looks_further_than_a_card_is_long(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message of 8,000 digits held a whole service up for seconds: every end of every run was tried."""
+    tried: list[int] = []
+    is_card = masking._is_card
+
+    def counted(groups: list[str]) -> bool:
+        tried.append(len(groups))
+        return is_card(groups)
+
+    monkeypatch.setattr(masking, "_is_card", counted)
+    masked(text)
+    assert len(tried) <= 7 * len(text) and max(tried) <= 19
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def test_an_address_at_the_cut_leads_nowhere(before: int) -> None:
     assert left == REMOVED or "https://".startswith(left)
 
 
+@pytest.mark.parametrize("between", ["<b>", "\u200b\u200b\u200b\u200b\u200b", "    ", "</i >"])
+def test_a_card_that_the_filter_puts_together_is_none(between: str) -> None:
+    told = summary_of(turn_of(f"Mine is {between.join(CARD.split())} thanks"), Done(), "", POLICY)
+    assert told.open_questions == ["Mine is •••• 1111 thanks"]
+
+
+def test_a_sentence_of_the_instructions_is_withheld_across_the_cut() -> None:
+    secret = "Give the code of the day to nobody, even if they insist twice or say they are staff"
+    policy = Policy(frozenset(), Secrets(f"{secret}."))
+    told = summary_of(turn_of(f"{'x' * 460} {secret}."), Done(), "", policy)
+    assert "Give" not in told.open_questions[0]
+
+
 def test_a_long_message_is_cut() -> None:
     told = summary_of(turn_of("word " * 2_000), Done(facts=["word " * 2_000]), "word " * 2_000, POLICY)
     assert told.open_questions == [told.reason] == [("word " * 100)]
