@@ -40,7 +40,7 @@ FOUND: dict[str, Any] = {
         "recovery_s": 2.0,
     },
     "states": {"count": 5000, "kb_each": 1.5},
-    "rss_drift_percent": {"gateway": 1.5, "rag": 6.0},
+    "rss_drift_percent": {"gateway": 1.5, "generator": 30.0, "rag": 6.0},
 }
 
 
@@ -61,6 +61,7 @@ def test_each_bound_is_held_against_what_was_measured() -> None:
     assert found["5", "gateway, KB a socket"] == ("25.0", None)
     assert found["5", "conversation service, KB each of 5000 in memory"] == ("8", True)
     assert found["5", "growth over 10 min, worst (rag), %"] == ("6", False)
+    assert found["5", "growth over 10 min of each, %"] == ("rag 6, gateway 1.5", None)
 
 
 def test_goodput_is_the_worst_against_the_best() -> None:

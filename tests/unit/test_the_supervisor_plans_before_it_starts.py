@@ -63,7 +63,7 @@ def test_all_means_every_service_but_the_third_party_and_what_follows_is_an_exce
 
 
 @pytest.mark.parametrize(
-    "text", ["all=0", "rag", "rag=", "rag=0", "rag=33", "rag=two", "rag=2x", "nobody=2", "backoffice=2"]
+    "text", ["all=0", "rag", "rag=", "rag=0", "rag=33", "rag=two", "rag=2x", "nobody=2", "backoffice=2", "rag=2,rag=3"]
 )
 def test_replicas_that_make_no_sense_are_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(CommandError) as caught:

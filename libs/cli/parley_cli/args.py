@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import math
 import os
 from collections.abc import Callable
 
@@ -43,7 +45,7 @@ def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     logs = _command(commands, "logs", "logs:run", "what the services wrote")
     logs.add_argument("service", nargs="?", default="", metavar="SERVICE", help="a service or an instance; all if none")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as more is written")
-    logs.add_argument("-n", "--lines", type=int, default=20, help="how many lines of each (20)")
+    logs.add_argument("-n", "--lines", type=_lines, default=20, help="how many lines of each (20)")
     _command(commands, "env", "env:run", 'addresses and the operator\'s identity, for eval "$(parley env)"')
     config = _group(commands, "config", "the settings of all services")
     show = _json(_command(config, "show", "config:show", "every setting and its value; secrets stay hidden"))
@@ -116,7 +118,9 @@ def _ingesting(kb: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     ingest.add_argument("--valid-until", default="", metavar="DATE")
     ingest.add_argument("--access", default="public", metavar="GROUP", help="who may read them (public: everyone)")
     ingest.add_argument("--detach", action="store_true", help="print the ingestion's id and return; it goes on")
-    ingest.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="without any progress (120)")
+    ingest.add_argument(
+        "--timeout", type=_patience, default=120.0, metavar="SECONDS", help="without any progress (120)"
+    )
     progress = _json(_command(kb, "progress", "kb:progress", "how far an ingestion has come, and what was refused"))
     progress.add_argument("job", metavar="ID")
 
@@ -164,12 +168,14 @@ def _talking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     chat = _door(_json(_command(commands, "chat", "chat:run", "talk to the mesh as a customer")))
     chat.add_argument("message", nargs="?", metavar="MESSAGE", help="without one: a dialogue")
     chat.add_argument("--thread", default="", metavar="ID", help="go on with this conversation")
-    chat.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for each answer (120)")
+    chat.add_argument("--timeout", type=_patience, default=120.0, metavar="SECONDS", help="for each answer (120)")
     replay = _door(_json(_command(commands, "replay", "replay:run", "send each line of a file as a conversation")))
     replay.add_argument("file", metavar="FILE.jsonl", help="a JSON object a line, with `text` and perhaps `specialty`")
     replay.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N lines")
     replay.add_argument("--concurrency", type=int, default=64, metavar="N", help="conversations at once (64)")
-    replay.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for each conversation (120)")
+    replay.add_argument(
+        "--timeout", type=_patience, default=120.0, metavar="SECONDS", help="for each conversation (120)"
+    )
 
 
 def _command(
@@ -196,7 +202,9 @@ def _json(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _door(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
     command.add_argument("--url", default="", help="the gateway's address (PARLEY_URL, else the mesh that runs here)")
     token = os.environ.get("PARLEY_TOKEN", "")
-    command.add_argument("--token", default=token, help="a JWT, where the gateway wants one (PARLEY_TOKEN)")
+    command.add_argument(
+        "--token", type=_token, default=token, help="a JWT, where the gateway wants one (PARLEY_TOKEN)"
+    )
     return command
 
 
@@ -205,6 +213,27 @@ def _seconds(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= MAX_TTL_S:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 1 to {MAX_TTL_S}")
     return int(text)
+
+
+def _patience(text: str) -> float:
+    """Seconds to wait: more than none, and not for ever."""
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+
+
+def _lines(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines, such as 20")
+    return int(text)
+
+
+def _token(text: str) -> str:
+    """What can stand in a header: printable and without spaces (RFC 6750)."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError("a token is one word of ASCII, without line breaks")
+    return text
 
 
 def _loading(target: str) -> Command:

@@ -79,6 +79,7 @@ def names_of(service: Service, replicas: Mapping[str, int]) -> list[str]:
 def read_replicas(text: str, services: Sequence[Service]) -> dict[str, int]:
     """`conversation=2,rag=2` as numbers; `all=2` is every service. CommandError names the pair that is wrong."""
     replicas: dict[str, int] = {}
+    named: set[str] = set()
     known = sorted(service.name for service in services)
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, equals, count = pair.partition("=")
@@ -91,6 +92,9 @@ def read_replicas(text: str, services: Sequence[Service]) -> dict[str, int]:
             raise CommandError(f"There is no service {name!r}; there are {', '.join(known)}.", EXIT_USAGE)
         if name == BACKOFFICE and count != "1":
             raise CommandError("The back office stands for a third party and runs once.", EXIT_USAGE)
+        if name in named:
+            raise CommandError(f"{name} is named twice in {text!r}; name it once.", EXIT_USAGE)
+        named.add(name)
         replicas[name] = int(count)
     return replicas
 
