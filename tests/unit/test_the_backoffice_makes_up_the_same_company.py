@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from parley_backoffice import schema, seed
+from parley_backoffice import seed
+from parley_mesh.migrations import numbered
 
 NOW = datetime(2026, 3, 31, 12, 0, 0, 5, tzinfo=UTC)
 KNOWLEDGE = Path(__file__).parents[2] / "services" / "rag" / "parley_rag" / "knowledge"
@@ -174,7 +175,7 @@ def test_every_fourth_has_no_subscription(company: Rows) -> None:
 
 
 def test_the_migrations_are_numbered_without_gaps_and_hold_sql() -> None:
-    found = schema.migrations()
+    found = numbered("parley_backoffice.migrations")
     assert [migration.number for migration in found] == list(range(1, len(found) + 1))
     assert len(found) >= 2
     assert all("CREATE TABLE" in migration.sql for migration in found)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from datetime import datetime
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from parley_backoffice import seed
-from parley_proto.errors import PermanentError
+from parley_mesh.migrations import migrate
 
 if TYPE_CHECKING:
     from parley_backoffice.adapters import Connection
@@ -19,35 +14,6 @@ if TYPE_CHECKING:
 # Any number will do, as long as every instance takes the same one.
 _LOCK = 7_243_110_001
 _SEED = "200-customers"
-_BOOKKEEPING = """
-CREATE SCHEMA IF NOT EXISTS backoffice;
-CREATE TABLE IF NOT EXISTS backoffice.migrations (
-    number integer PRIMARY KEY, name text NOT NULL, digest text NOT NULL, applied_at timestamptz NOT NULL
-);
-"""
-
-
-class Migration(Struct, frozen=True):
-    """One numbered SQL file; the digest tells whether it was edited after it was applied."""
-
-    number: int
-    name: str
-    sql: str
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the text."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
-
-
-def migrations() -> list[Migration]:
-    """The SQL files of the package, in order. Raises PermanentError where numbers are missing or doubled."""
-    folder = files("parley_backoffice.migrations")
-    names = sorted(entry.name for entry in folder.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", entry.name))
-    found = [Migration(int(name[:4]), name, (folder / name).read_text("utf-8")) for name in names]
-    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
-        raise PermanentError(f"The migrations must be numbered 0001, 0002, … without gaps, but are {names}.")
-    return found
 
 
 async def apply(connection: Connection, now: datetime) -> None:
@@ -57,22 +23,8 @@ async def apply(connection: Connection, now: datetime) -> None:
     Raises PermanentError where an applied migration was edited.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await connection.execute(_BOOKKEEPING)
-        rows = await connection.fetch("SELECT number, digest FROM backoffice.migrations")
-        applied = {row["number"]: row["digest"] for row in rows}
-        for migration in migrations():
-            await _step(connection, migration, applied.get(migration.number), now)
+        await migrate(connection, "backoffice", "parley_backoffice.migrations", _LOCK)
         await _seed(connection, now)
-
-
-async def _step(connection: Connection, migration: Migration, digest: str | None, now: datetime) -> None:
-    if digest is None:
-        await connection.execute(migration.sql)
-        insert = "INSERT INTO backoffice.migrations VALUES ($1, $2, $3, $4)"
-        await connection.execute(insert, migration.number, migration.name, migration.digest, now)
-    elif digest != migration.digest:
-        raise PermanentError(f"Migration {migration.name} was edited after it was applied; add a new one instead.")
 
 
 async def _seed(connection: Connection, now: datetime) -> None:
