@@ -39,11 +39,11 @@ def main() -> None:
             _run(one, rows.arguments(one, done, quick=asked.quick) + asked.more.split(), folder)
         if (folder / "latest.json").is_file():
             done[one.name] = msgspec.json.decode((folder / "latest.json").read_bytes())
-            settings[one.name] = (folder / "arguments").read_text().strip()
+            settings[one.name] = (folder / "made_by").read_text().strip()
         elif asked_for:
             sys.exit(f"{one.name} gave no figures (its folder is {folder}); {asked.out} stays as it was.")
     peers = _peers() if asked.peers else _last_peers()
-    about = {name: value for name, value in run.about(options.parse([])).items() if name != "settings"}
+    about = {name: value for name, value in run.about(options.parse([])).items() if name not in ("commit", "settings")}
     checks = rows.checks(done)
     Path(asked.out).write_text(results.markdown(checks, about, settings, peers, quick=asked.quick), "utf-8")
     print(Path(asked.out).read_text("utf-8"))
@@ -55,7 +55,7 @@ def _run(one: Run, arguments: list[str], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     print(f"== {one.name}: load.py {' '.join(arguments)}", file=sys.stderr, flush=True)
     (folder / "latest.json").unlink(missing_ok=True)
-    (folder / "arguments").write_text(" ".join(arguments) + "\n")
+    (folder / "made_by").write_text(f"`load.py {' '.join(arguments)}`, commit {run.commit()}\n")
     command = [sys.executable, str(HERE / "load.py"), *arguments, "--out", str(folder)]
     if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
         print(f"== {one.name} has failed or lost something", file=sys.stderr, flush=True)

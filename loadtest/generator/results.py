@@ -1,4 +1,4 @@
-"""RESULTS.md: the last table of `make bench` with the machine, the commit and the settings. Pure."""
+"""RESULTS.md: the last table of `make bench` with the machine, and the commit and settings of each run. Pure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ without what the provider took. CPU a turn is what all processes of a service us
 def markdown(
     checks: Sequence[Check], about: Mapping[str, str], settings: Mapping[str, str], peers: str, *, quick: bool
 ) -> str:
-    """`settings` are the arguments of each run, `peers` a table of its own or why there is none."""
+    """`settings` are the arguments and the commit of each run, `peers` a table of its own or why there is none."""
     facts = [f"- {name}: {value}" for name, value in about.items()]
     size = ["", "**Scaled down (`--quick`): these figures show that the bench works, not what Parley holds.**"]
     head = ["", "| row | what | measured | wanted | holds |", "|---|---|---|---|---|"]
-    used = ["", "## The runs", "", *(f"- {name}: `load.py {text}`" for name, text in settings.items())]
+    used = ["", "## The runs", "", *(f"- {name}: {text}" for name, text in settings.items())]
     lines = [_HEAD, *facts, *(size if quick else []), *head, *map(_line, checks), _HOW, "## Peers", "", peers, *used]
     return "\n".join(lines).rstrip() + "\n"
 

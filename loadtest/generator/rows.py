@@ -17,6 +17,7 @@ _PACED = 250
 # Of 5,000 conversations as many messages as can be answered without a queue; ten times half of that as a burst.
 _BELOW = "--every {every}"
 _BURST = f"--profile burst {_BELOW}"
+_INT8 = "--env PARLEY_RAG_PRECISION=int8"
 _SERVICES_APART = ("total", "everything")
 _MEASURING = ("generator", "provider")
 
@@ -49,6 +50,11 @@ def runs() -> list[Run]:
             "saturation",
             "--profile saturation --seconds 130 --warmup 80",
             "--profile saturation --conversations 50 --seconds 15",
+        ),
+        Run(
+            "saturation-int8",
+            f"--profile saturation --seconds 130 --warmup 80 {_INT8}",
+            f"--profile saturation --conversations 50 --seconds 15 {_INT8}",
         ),
         Run("single", "--profile single --seconds 30", "--profile single --seconds 10"),
         # A fifth of the capacity: with 30 tokens streamed to 5,000 sockets a turn costs two and a half times as much as
@@ -96,7 +102,16 @@ def arguments(run: Run, done: Runs, *, quick: bool) -> list[str]:
 
 def checks(done: Runs) -> list[Check]:
     """All lines of the table for which there are runs."""
-    makers: Sequence[Callable[[Runs], list[Check]]] = (_steadily, _capacity, _alone, _burst, _goodput, _memory, _sizes)
+    makers: Sequence[Callable[[Runs], list[Check]]] = (
+        _steadily,
+        _capacity,
+        _in_int8,
+        _alone,
+        _burst,
+        _goodput,
+        _memory,
+        _sizes,
+    )
     return [check for make in makers for check in make(done)]
 
 
@@ -129,6 +144,18 @@ def _capacity(done: Runs) -> list[Check]:
         Check(row, "answered by caches", caches),
         Check(row, "answers by what they rest on", ", ".join(f"{k} {n}" for k, n in found["kinds"].items())),
         Check(row, "lost, repeated, errors", f"{found['lost']}, {found['duplicated']}, {found['errors']}"),
+    ]
+
+
+def _in_int8(done: Runs) -> list[Check]:
+    found = done.get("saturation-int8")
+    if not found:
+        return []
+    row, costs = "2 · the same, embeddings in int8", found["cpu_ms_per_turn"]
+    cost = f"{costs['total']:.2f}, {costs['rag']:.2f}"
+    return [
+        Check(row, "turns/s in int8", f"{found['turns_per_s']:g}"),
+        Check(row, "CPU of all services but rag, of rag, ms a turn", cost),
     ]
 
 

@@ -53,16 +53,18 @@ def write(options: Options, found: Mapping[str, Any], ticks: list[Tick], samples
 
 def about(options: Options) -> dict[str, str]:
     """The machine, the commit and the settings of a run."""
-    git = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    try:
-        commit = subprocess.run(
-            git, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = "unknown"
     settings = {name: value for name, value in msgspec.to_builtins(options).items() if name != "out" and value}
     shown = ", ".join(f"{name} {value}" for name, value in settings.items())
-    return machine() | {"python": _python(), "commit": commit, "settings": shown}
+    return machine() | {"python": _python(), "commit": commit(), "settings": shown}
+
+
+def commit() -> str:
+    """The commit that is measured; `-dirty` where files differ from it."""
+    git = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        return subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def _python() -> str:

@@ -64,6 +64,12 @@ def test_each_bound_is_held_against_what_was_measured() -> None:
     assert found["5", "growth over 10 min of each, %"] == ("rag 6, gateway 1.5", None)
 
 
+def test_int8_stands_beside_what_is_held_to_the_bound() -> None:
+    found = measured(saturation={}, saturation_int8={"turns_per_s": 300.0})
+    assert found["2", "turns/s"] == ("250.1", False) and found["2", "turns/s in int8"] == ("300", None)
+    assert found["2", "CPU of all services but rag, of rag, ms a turn"] == ("2.75, 1.50", None)
+
+
 def test_goodput_is_the_worst_against_the_best() -> None:
     found = measured(goodput_1={"turns_per_s": 500.0}, goodput_5={"turns_per_s": 440.0})
     assert found["4", "worst of best, %"] == ("88", False)
@@ -89,8 +95,10 @@ def test_every_run_is_one_that_the_load_test_understands(quick: bool) -> None:
 
 def test_the_page_names_the_machine_the_settings_and_what_does_not_hold() -> None:
     checks = rows.checks({"steady": FOUND})
-    text = results.markdown(checks, {"memory": "24 GiB"}, {"steady": "--seconds 600"}, "None.", quick=True)
-    assert "- memory: 24 GiB" in text and "- steady: `load.py --seconds 600`" in text
+    text = results.markdown(
+        checks, {"memory": "24 GiB"}, {"steady": "`load.py --seconds 600`, commit 1f"}, "None.", quick=True
+    )
+    assert "- memory: 24 GiB" in text and "- steady: `load.py --seconds 600`, commit 1f" in text
     assert "| overhead p95, ms | 61 | ≤ 50 | **no** |" in text
     assert "Scaled down" in text
 
