@@ -102,23 +102,19 @@ def arguments(run: Run, done: Runs, *, quick: bool) -> list[str]:
 
 def checks(done: Runs) -> list[Check]:
     """All lines of the table for which there are runs."""
-    makers: Sequence[Callable[[Runs], list[Check]]] = (
-        _steadily,
-        _capacity,
-        _in_int8,
-        _alone,
-        _burst,
-        _goodput,
-        _memory,
-        _sizes,
-    )
-    return [check for make in makers for check in make(done)]
+    of_one: Mapping[str, Callable[[Found], list[Check]]] = {
+        "steady": _steadily,
+        "saturation": _capacity,
+        "saturation-int8": _in_int8,
+        "single": _alone,
+        "burst": _burst,
+    }
+    of_many: Sequence[Callable[[Runs], list[Check]]] = (_goodput, _memory, _sizes)
+    found = [check for name, make in of_one.items() if name in done for check in make(done[name])]
+    return found + [check for make in of_many for check in make(done)]
 
 
-def _steadily(done: Runs) -> list[Check]:
-    found = done.get("steady")
-    if not found:
-        return []
+def _steadily(found: Found) -> list[Check]:
     row = f"1 · {found['conversations']:,} conversations, {found['turns_per_s']:g} turns/s"
     counts = [_most(row, name, found[name], 0) for name in ("lost", "duplicated", "errors", "refused")]
     times = [
@@ -130,10 +126,7 @@ def _steadily(done: Runs) -> list[Check]:
     return [paced, *counts, *times, _most(row, f"loop lag p99, worst ({worst[0]}), ms", worst[1], 20)]
 
 
-def _capacity(done: Runs) -> list[Check]:
-    found = done.get("saturation")
-    if not found:
-        return []
+def _capacity(found: Found) -> list[Check]:
     row, costs = "2 · saturation, no provider delay", found["cpu_ms_per_turn"]
     shares = ", ".join(f"{name} {ms:.2f}" for name, ms in costs.items() if name not in _SERVICES_APART)
     caches = ", ".join(f"{name} {100 * one['hit_share']:.0f} %" for name, one in found["caches"].items())
@@ -147,10 +140,7 @@ def _capacity(done: Runs) -> list[Check]:
     ]
 
 
-def _in_int8(done: Runs) -> list[Check]:
-    found = done.get("saturation-int8")
-    if not found:
-        return []
+def _in_int8(found: Found) -> list[Check]:
     row, costs = "2 · the same, embeddings in int8", found["cpu_ms_per_turn"]
     cost = f"{costs['total']:.2f}, {costs['rag']:.2f}"
     return [
@@ -159,18 +149,12 @@ def _in_int8(done: Runs) -> list[Check]:
     ]
 
 
-def _alone(done: Runs) -> list[Check]:
-    found = done.get("single")
-    if not found:
-        return []
+def _alone(found: Found) -> list[Check]:
     row, times = "2 · one at a time, message to end of answer", found["answer_ms"]
     return [_most(row, "p50, ms", times["p50"], 5), _most(row, "p95, ms", times["p95"], 8)]
 
 
-def _burst(done: Runs) -> list[Check]:
-    found = done.get("burst")
-    if not found:
-        return []
+def _burst(found: Found) -> list[Check]:
     row, burst = "4 · ten times as much for 30 s", found["burst"]
     offered = f"{burst['sent_per_s']:g} of {burst['before_per_s'] * burst['factor']:g}"
     back = burst["recovery_s"]
